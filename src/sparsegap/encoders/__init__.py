@@ -1,0 +1,1 @@
+"""Trained encoders: one file each, found by folder scan."""

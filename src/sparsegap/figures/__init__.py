@@ -1,0 +1,1 @@
+"""Figures: one function each from data to a Vega-Lite chart, found by folder scan."""

@@ -1,0 +1,1 @@
+"""Solvers: one file each, found by folder scan. See docs for how to add one."""
