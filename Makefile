@@ -1,0 +1,52 @@
+# From nothing to an answer: `make demo`. Needs Python >= 3.11, make and a package registry; everything goes into .venv.
+#
+# torch comes first and pinned, because what `pip install torch` fetches differs by registry (with or without gigabytes of CUDA libraries).
+# For the small processor-only build: make demo TORCH="torch==2.13.0 --index-url URL" with the address that pytorch.org names for it.
+TORCH ?= torch==2.13.0
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMPS := $(VENV)/stamps
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test quick lint docs bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | column -t -s @
+
+demo: $(STAMPS)/demo ## collect, fit and gap on a real language model; a few minutes after installation
+	@$(BIN)/sparsegap demo
+
+test: lint docs ## lint, types, documentation and every test, the slow ones too
+	@$(BIN)/python -m pytest -m "slow or not slow"
+
+quick: $(STAMPS)/dev ## the tests without the slow ones
+	@$(BIN)/python -m pytest
+
+lint: $(STAMPS)/dev ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+docs: $(STAMPS)/docs ## the documentation, strictly, into site/
+	@$(BIN)/mkdocs build --strict --quiet
+
+bench: $(STAMPS)/bench ## compare with the peers, in encoder passes
+	@$(BIN)/sparsegap bench
+
+clean: ## remove the environment and everything built
+	@rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(STAMPS)/torch: Makefile
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "making $(VENV) and installing $(firstword $(TORCH)) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install $(TORCH)
+	@mkdir -p $(STAMPS) && touch $@
+
+# One stamp an extra. The install is editable: new code needs no new install, a changed pyproject.toml does.
+$(STAMPS)/%: $(STAMPS)/torch pyproject.toml
+	@echo "installing sparsegap[$*] (once)"
+	@$(PIP) install --editable ".[$*]"
+	@touch $@

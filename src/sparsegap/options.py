@@ -1,0 +1,58 @@
+"""Options of a member from the command line: `--option name=value`, read by the annotation of its keyword-only parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, get_type_hints
+
+from sparsegap.errors import InputError
+from sparsegap.registry import check_options, options
+
+
+def parse_options(name: str, function: Callable[..., Any], given: Iterable[str]) -> dict[str, Any]:
+    """Keyword arguments from `name=value` texts, typed by the function's annotations; `none` is None.
+
+    Raises InputError for a text without `=`, an option that the member does not have, one given twice, or a value that its type does not allow.
+    """
+    texts: dict[str, str] = {}
+    for item in given:
+        option, equals, text = item.partition("=")
+        option = option.strip().replace("-", "_")
+        if not equals or not option:
+            raise InputError(f"an option is written name=value, not '{item}'")
+        if option in texts:
+            raise InputError(f"option '{option}' of {name} is given twice")
+        texts[option] = text.strip()
+    check_options(name, function, texts)
+    hints = get_type_hints(function)
+    return {option: _read(f"{name}'s {option}", hints.get(option, str), text) for option, text in texts.items()}
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as a person reads it: `bool`, `float | None`, `'a' | 'b'`."""
+    if getattr(annotation, "__origin__", None) is not None and "Literal" in str(annotation):
+        return " | ".join(map(repr, annotation.__args__))
+    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
+
+
+def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Name, type and default of each option of a member, as `sparsegap show` prints them."""
+    hints = get_type_hints(function)
+    return [
+        {"name": option, "type": type_name(hints.get(option, str)), "default": parameter.default if parameter.default is not parameter.empty else "required"}
+        for option, parameter in options(function).items()
+    ]
+
+
+def _read(label: str, annotation: Any, text: str) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticSchemaGenerationError
+
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:
+        raise InputError(f"{label} is a {type_name(annotation)}, which can be given from Python only") from None
+    try:
+        return adapter.validate_python(None if text.lower() == "none" else text)
+    except ValidationError:
+        raise InputError(f"{label} must be {type_name(annotation)}, not '{text}'") from None

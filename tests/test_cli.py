@@ -1,0 +1,107 @@
+"""The command line: what it lists, how it says that an input is wrong, what it leaves as exit status."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from sparsegap import cli, registry
+from sparsegap.errors import InputError
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", "from sparsegap.cli import main; main()", *arguments], capture_output=True, text=True, timeout=120)
+
+
+def with_command(command: Callable[[], None], *arguments: str) -> tuple[int, str, str]:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(cli.behind_the_door(command))
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def command() -> None:
+        raise error
+
+    return command
+
+
+def test_every_file_in_the_folder_is_a_command() -> None:
+    help_text = run("--help").stdout
+    for name in registry.names("commands"):
+        assert f" {name.replace('_', '-')} " in help_text
+
+
+def test_version_is_the_installed_one() -> None:
+    from importlib.metadata import version
+
+    assert run("--version").stdout.strip() == f"sparsegap {version('sparsegap')}"
+
+
+def test_input_error_is_one_sentence_and_status_two() -> None:
+    assert with_command(raising(InputError("k is 0;\n it must be positive"))) == (2, "", "error: k is 0; it must be positive\n")
+
+
+def test_full_disk_names_the_file() -> None:
+    assert with_command(raising(OSError(errno.ENOSPC, "No space left on device", "acts/part-00003.safetensors"))) == (
+        2, "", "error: disk full while writing acts/part-00003.safetensors\n",
+    )
+
+
+def test_missing_file_names_the_file() -> None:
+    assert with_command(raising(FileNotFoundError(errno.ENOENT, "No such file or directory", "sae/cfg.json"))) == (
+        2, "", "error: sae/cfg.json: no such file or directory\n",
+    )
+
+
+def test_interruption_says_what_was_kept() -> None:
+    assert with_command(raising(KeyboardInterrupt("12 of 20 parts are in acts/"))) == (130, "", "interrupted: 12 of 20 parts are in acts/\n")
+    assert with_command(raising(KeyboardInterrupt()))[2] == f"interrupted: {cli.KEPT}\n"
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        with_command(raising(ZeroDivisionError("ours")))
+
+
+def test_wrong_option_is_a_usage_error() -> None:
+    result = run("list", "--no-such-option")
+    assert result.returncode == 2
+    assert "--no-such-option" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_name_through_the_whole_program() -> None:
+    result = run("show", "no_such_thing")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: there is nothing called 'no_such_thing'; `sparsegap list` shows what there is\n"
+
+
+def test_list_shows_every_solver() -> None:
+    listed = json.loads(run("list", "solvers", "--json").stdout)
+    assert [entry["name"] for entry in listed] == registry.names("solvers")
+    table = run("list", "solvers").stdout
+    assert all(entry["name"] in table for entry in listed)
+    assert all(set(entry["problems"]) <= {"Lasso", "KSparse"} and entry["problems"] for entry in listed)
+
+
+@pytest.mark.parametrize("folder", ["solvers", "encoders"])
+def test_every_member_can_be_shown(folder: str) -> None:
+    from sparsegap.catalogue import entries
+
+    for entry in entries(folder):
+        assert entry.doc != "(no docstring)", entry
+        result = CliRunner().invoke(cli.application(), ["show", f"{folder}/{entry.name}"])
+        assert result.exit_code == 0, entry
+        assert entry.summary.split()[0] in result.stdout
+        assert all(option["name"] in result.stdout for option in entry.options)
