@@ -71,7 +71,7 @@ def refusal(error: OSError) -> str:
 
 def _leave(sentence: str, status: int) -> typer.Exit:
     sys.stdout.flush()
-    print(" ".join(sentence.split()), file=sys.stderr, flush=True)
+    typer.echo(" ".join(sentence.split()), err=True)
     return typer.Exit(status)
 
 

@@ -71,6 +71,12 @@ def outer(_: tuple[Any, ...], __: Mapping[str, Any], out: Any) -> float:
     return 2.0 * _first(out).numel()
 
 
+def accumulating(given: tuple[Any, ...], named: Mapping[str, Any], _: Any) -> float:
+    """index_put: one an element where it accumulates, free where it only writes."""
+    accumulate = given[3] if len(given) > 3 else named.get("accumulate", False)
+    return float(given[2].numel()) if accumulate else 0.0
+
+
 def pairwise(given: tuple[Any, ...], _: Mapping[str, Any], out: Any) -> float:
     """Distances: subtract, square and add in each dimension of each pair."""
     return 3.0 * _first(out).numel() * _first(given).shape[-1]
@@ -138,6 +144,7 @@ SPECIAL: dict[str, Price] = {
     "_cdist_forward": pairwise, "_euclidean_dist": pairwise, "_pdist_forward": pairwise,
     "_embedding_bag": embedding_bag, "_embedding_bag_forward_only": embedding_bag, "embedding_dense_backward": per_input(1), "_embedding_bag_dense_backward": per_output(2),
     "_embedding_bag_per_sample_weights_backward": lambda given, _, out: 2.0 * _first(out).numel() * int(given[0].shape[1]),
+    "index_put": accumulating, "_index_put_impl": accumulating, "_unsafe_index_put": accumulating,
     "scatter_add": lambda given, _, __: float(given[3].numel()), "scatter_reduce": lambda given, _, __: float(given[3].numel()),
     "index_add": lambda given, _, __: float(given[3].numel()), "index_reduce": lambda given, _, __: float(given[3].numel()),
     "linalg_cholesky_ex": square(1 / 3), "cholesky": square(1 / 3), "cholesky_inverse": square(2 / 3), "linalg_inv_ex": square(2), "linalg_lu_factor_ex": square(2 / 3),
@@ -152,12 +159,12 @@ FREE = frozenset(
     detach alias lift lift_fresh lift_fresh_copy view_as_real view_as_complex unfold movedim flatten unsafe_split unsafe_split_with_sizes unsafe_chunk real conj _conj
     _neg_view resolve_conj swapaxes expand_copy view_copy
     clone copy copy_ _to_copy to contiguous cat stack repeat repeat_interleave roll flip rot90 tril triu diag diag_embed block_diag pad constant_pad_nd fill zero masked_fill
-    where gather scatter take put index index_select index_put _index_put_impl_ _unsafe_index _unsafe_index_put index_fill index_copy masked_select masked_scatter nonzero
+    where gather scatter take put index index_select _unsafe_index index_fill index_copy masked_select masked_scatter nonzero
     nonzero_static select_scatter slice_scatter diagonal_scatter select_backward slice_backward index_select_backward diagonal_backward value_selecting_reduction_backward
     embedding one_hot tril_indices triu_indices resize resize_ resize_as_ set set_ _foreach_zero _foreach_copy _pin_memory is_pinned slice_inverse fill_diagonal
     empty empty_like empty_strided new_empty new_empty_strided zeros zeros_like new_zeros ones ones_like new_ones full full_like new_full scalar_tensor arange linspace logspace eye
     rand rand_like randn randn_like randint randint_like randperm normal uniform bernoulli exponential geometric random multinomial native_dropout_backward
-    is_nonzero _local_scalar_dense item is_same_size _has_same_storage_numel isin unique_consecutive _unique _unique2 unique_dim _assert_async _assert_scalar
+    _linalg_check_errors is_nonzero _local_scalar_dense item is_same_size _has_same_storage_numel isin unique_consecutive _unique _unique2 unique_dim _assert_async _assert_scalar
     sym_size sym_numel sym_stride sym_storage_offset is_contiguous size stride dim numel _is_all_true record_stream _version bitwise_left_shift bitwise_right_shift
     _sparse_coo_tensor_with_dims_and_tensors _coalesced_ _values _indices _nested_tensor_from_mask
     """.split()
