@@ -9,5 +9,15 @@ from sparsegap.solve import Solution, solve
 
 __version__ = "0.1.0"
 __all__ = [
-    "Amortised", "Certificate", "Codes", "Dictionary", "Encoder", "InputError", "Iterative", "KSparse", "Lasso", "Solution", "solve",
+    "Amortised",
+    "Certificate",
+    "Codes",
+    "Dictionary",
+    "Encoder",
+    "InputError",
+    "Iterative",
+    "KSparse",
+    "Lasso",
+    "Solution",
+    "solve",
 ]

@@ -30,7 +30,8 @@ class Codes:
 
     def __post_init__(self) -> None:
         if self.indices.shape != self.values.shape or self.indices.ndim != 2:
-            raise InputError(f"codes need indices and values of one shape (n, k), not {tuple(self.indices.shape)} and {tuple(self.values.shape)}")
+            shapes = f"{tuple(self.indices.shape)} and {tuple(self.values.shape)}"
+            raise InputError(f"codes need indices and values of one shape (n, k), not {shapes}")
         if not self.values.is_floating_point():
             raise InputError(f"code values must be floating point, not {self.values.dtype}")
         if self.indices.dtype != torch.int32:
@@ -91,11 +92,14 @@ class Codes:
     def widened(self, width: int) -> Codes:
         """The same codes with at least `width` slots."""
         extra = width - self.width
-        return self if extra <= 0 else Codes(*(torch.nn.functional.pad(t, (0, extra)) for t in (self.indices, self.values)), self.n_atoms)
+        if extra <= 0:
+            return self
+        indices, values = (torch.nn.functional.pad(slots, (0, extra)) for slots in (self.indices, self.values))
+        return Codes(indices, values, self.n_atoms)
 
     def compact(self) -> Codes:
         """The same codes, active slots first and largest magnitude first, with no slot that every sample leaves unused."""
-        order = self.values.abs().argsort(1, descending=True, stable=True)
+        order = torch.argsort(self.values.abs(), dim=1, descending=True, stable=True)
         width = int(self.l0().max()) if len(self) else 0
         return Codes(self.indices.gather(1, order)[:, :width], self.values.gather(1, order)[:, :width], self.n_atoms)
 

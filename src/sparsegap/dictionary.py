@@ -32,7 +32,8 @@ class Dictionary:
             raise InputError(f"the bias has shape {tuple(bias.shape)}, but the atoms are {atoms.shape[1]} wide")
         if not (atoms.isfinite().all() and bias.isfinite().all()):
             bad = (~atoms.isfinite().all(1)).nonzero().flatten()[:5].tolist()
-            raise InputError(f"the dictionary holds NaN or Inf ({'atoms ' + str(bad) if bad else 'in the bias'}); all entries must be finite")
+            where = f"in atoms {bad}" if bad else "in the bias"
+            raise InputError(f"the dictionary holds NaN or Inf {where}; all entries must be finite")
         self.atoms = atoms.detach().contiguous()
         self.bias = bias.detach().contiguous()
 
@@ -74,7 +75,7 @@ class Dictionary:
     @cached_property
     def norms(self) -> Tensor:
         """(m,) Euclidean norms of the atoms."""
-        return torch.linalg.vector_norm(self.atoms, dim=1)
+        return self.atoms.square().sum(1).sqrt()
 
     @cached_property
     def unit(self) -> Dictionary:

@@ -110,7 +110,8 @@ def check_input(dictionary: Dictionary, x: Tensor, codes: Codes | None = None) -
     if x.ndim != 2 or x.shape[1] != dictionary.width:
         raise InputError(f"activations have shape {tuple(x.shape)}, but the dictionary takes (n, {dictionary.width})")
     if codes is not None and (len(codes) != len(x) or codes.n_atoms != dictionary.n_atoms):
-        raise InputError(f"codes of {len(codes)} samples over {codes.n_atoms} atoms do not fit {len(x)} samples and {dictionary.n_atoms} atoms")
+        given, wanted = f"{len(codes)} samples over {codes.n_atoms} atoms", f"{len(x)} samples and {dictionary.n_atoms} atoms"
+        raise InputError(f"codes of {given} do not fit {wanted}")
 
 
 def check_finite(x: Tensor) -> None:

@@ -24,7 +24,7 @@ SMALL_DICTIONARY = 1024
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     flags = Path("/proc/cpuinfo")
     return device.type == "cpu" and flags.exists() and any(f in flags.read_text() for f in ("avx512_bf16", "amx_bf16", " bf16"))
 
@@ -56,8 +56,16 @@ class Screen:
     memory: bytes that setup such as a Gram matrix may take. tolerance, max_iterations: what the driver was asked for.
     """
 
-    def __init__(self, dictionary: Dictionary, precision: str, chunk: int, *, memory: int = DEFAULT_MEMORY,
-                 tolerance: float = 1e-4, max_iterations: int = 1000) -> None:
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        precision: str,
+        chunk: int,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        tolerance: float = 1e-4,
+        max_iterations: int = 1000,
+    ) -> None:
         self.dictionary = dictionary
         self.precision = precision
         self.chunk = chunk

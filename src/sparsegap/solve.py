@@ -64,9 +64,20 @@ class Solution:
 Solver = Callable[..., Iterator[Iterate]]
 
 
-def solve(problem: Problem, x: Tensor, method: str = "auto", *, tolerance: float = 1e-4, start: Codes | Tensor | None = None,
-          max_iterations: int | None = None, precision: str = "auto", chunk: int | None = None, memory: int = DEFAULT_MEMORY,
-          trace: bool = False, **options: Any) -> Solution:
+def solve(
+    problem: Problem,
+    x: Tensor,
+    method: str = "auto",
+    *,
+    tolerance: float = 1e-4,
+    start: Codes | Tensor | None = None,
+    max_iterations: int | None = None,
+    precision: str = "auto",
+    chunk: int | None = None,
+    memory: int = DEFAULT_MEMORY,
+    trace: bool = False,
+    **options: Any,
+) -> Solution:
     """Sparse codes of activations under a problem.
 
     x: (n, d) floating point, read only, any strides; float64 is solved in float64, anything else in float32.
@@ -86,8 +97,15 @@ def solve(problem: Problem, x: Tensor, method: str = "auto", *, tolerance: float
         dtype = torch.float64 if x.dtype == torch.float64 or precision == "float64" else torch.float32
         with setup():
             inner, scale = _normalised(problem, dtype)
-        screen = Screen(inner.dictionary, resolve_precision(precision, dtype, x.device), _chunk_rows(chunk, x, problem.dictionary),
-                        memory=memory, tolerance=tolerance, max_iterations=_default_iterations(name) if max_iterations is None else max_iterations)
+        limit = _default_iterations(name) if max_iterations is None else max_iterations
+        screen = Screen(
+            inner.dictionary,
+            resolve_precision(precision, dtype, x.device),
+            _chunk_rows(chunk, x, problem.dictionary),
+            memory=memory,
+            tolerance=tolerance,
+            max_iterations=limit,
+        )
         begin = _starting_codes(start, x, problem, scale)
         steps: list[Step] = []
         parts = []
@@ -131,7 +149,7 @@ class _Run:
     def follow(self, iterates: Iterator[Iterate]) -> _Chunk:
         self.screen.seen += len(self.x)
         judge_at, iteration, iterate, judged = 1.0, 0, None, None
-        for iteration, iterate in enumerate(iterates, 1):  # noqa: B007
+        for iteration, iterate in enumerate(iterates, 1):
             judged = iterate.certificate
             due = judged is None and isinstance(self.problem, Lasso) and iteration >= judge_at
             if due or (judged is None and self.steps is not None):
@@ -156,7 +174,8 @@ class _Run:
 
     def _note(self, iteration: int, judged: Certificate | None) -> None:
         if self.steps is not None and judged is not None:
-            self.steps.append(Step(self.number, iteration, self.screen.passes, float(judged.value.mean()), float(judged.relative_gap.max())))
+            value, gap = float(judged.value.mean()), float(judged.relative_gap.max())
+            self.steps.append(Step(self.number, iteration, self.screen.passes, value, gap))
 
     def _reason(self, certificate: Certificate, iteration: int) -> Reason:
         if bool(certificate.within(self.screen.tolerance).all()):

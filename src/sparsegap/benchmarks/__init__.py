@@ -1,0 +1,1 @@
+"""Benchmark cases: one file each, a generator of rows, found by folder scan."""
