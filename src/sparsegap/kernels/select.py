@@ -88,13 +88,19 @@ def _scan(keys: NDArray[Any], mask: Any, threshold: int, out: NDArray[np.int64])
     found = 0
     for begin in range(0, keys.shape[0], BLOCK):
         block = keys[begin : begin + BLOCK]
-        if _largest(block, mask) >= threshold:
+        if _largest(block, mask) < threshold:
+            continue
+        if found + BLOCK <= out.shape[0]:  # room for any block: write without asking, which a processor need not predict
             for j in range(block.shape[0]):
-                if (block[j] & mask) >= threshold:
-                    if found == out.shape[0]:
-                        return -1
-                    out[found] = begin + j
-                    found += 1
+                out[found] = begin + j
+                found += (block[j] & mask) >= threshold
+            continue
+        for j in range(block.shape[0]):
+            if (block[j] & mask) >= threshold:
+                if found == out.shape[0]:
+                    return -1
+                out[found] = begin + j
+                found += 1
     return found
 
 
@@ -122,12 +128,11 @@ def _threshold(keys: NDArray[Any], mask: Any, largest: int, shift: int, count: i
     """The key above which about `count` entries lie, from every fourth entry of a long row."""
     histogram[:] = 0
     stride = 4 if keys.shape[0] >= SAMPLED_FROM else 1
+    last = histogram.shape[0] - 1  # everything smaller falls here, so that no branch depends on the scores
     for j in range(0, keys.shape[0], stride):
-        bin = (largest - np.int64(keys[j] & mask)) >> shift
-        if bin < histogram.shape[0]:
-            histogram[bin] += 1
+        histogram[min((largest - np.int64(keys[j] & mask)) >> shift, last)] += 1
     seen = bin = 0
-    while bin < histogram.shape[0] and seen * stride < count:
+    while bin < last and seen * stride < count:
         seen += histogram[bin]
         bin += 1
     return max(largest - (bin << shift) + 1, 1)
