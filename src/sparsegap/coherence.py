@@ -54,8 +54,13 @@ def recoverable_sparsity(babel_values: Tensor) -> int:
 def smallest_eigenvalue_bound(dictionary: Dictionary, size: int, *, sample: int = 128) -> float:
     """A lower bound 1 − μ₁(size−1) on the smallest eigenvalue of any `size` unit atoms' Gram matrix; ≤ 0 proves nothing.
 
-    A sample of atoms is looked at first: where it alone shows that nothing can be proven, the full 2·m²·d pass is spared.
+    A sample of atoms is looked at first: where it alone shows that nothing can be proven, the full 2·m²·d pass is spared. Found once
+    per dictionary and size.
     """
+    return dictionary.remember(("smallest_eigenvalue", size, sample), lambda: _eigenvalue_bound(dictionary, size, sample))
+
+
+def _eigenvalue_bound(dictionary: Dictionary, size: int, sample: int) -> float:
     if size <= 1:
         return 1.0
     if size > dictionary.n_atoms:

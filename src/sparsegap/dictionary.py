@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 
 UNIT_NORM_TOLERANCE = 1e-6
+T = TypeVar("T")
 
 
 class Dictionary:
@@ -36,9 +39,16 @@ class Dictionary:
             raise InputError(f"the dictionary holds NaN or Inf {where}; all entries must be finite")
         self.atoms = atoms.detach().contiguous()
         self.bias = bias.detach().contiguous()
+        self._remembered: dict[Hashable, Any] = {}
 
     def __repr__(self) -> str:
         return f"Dictionary({self.n_atoms} atoms, width {self.width}, {self.atoms.dtype}, {self.atoms.device})"
+
+    def remember(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` returns, computed once: for facts about the atoms that live elsewhere in the library."""
+        if key not in self._remembered:
+            self._remembered[key] = compute()
+        return cast(T, self._remembered[key])
 
     @property
     def n_atoms(self) -> int:
