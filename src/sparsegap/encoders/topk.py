@@ -1,0 +1,42 @@
+"""The TopK encoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegap.affine import Affine
+from sparsegap.codes import Codes
+from sparsegap.errors import InputError
+
+
+class TopK(Affine):
+    """TopK SAE encoder, z = relu(the k largest of (x − pre_bias) @ weight.T + bias).
+
+    The k largest are taken of the raw pre-activations and negative ones among them are dropped, so a sample has at most k active atoms.
+    Of equal pre-activations the lower atom wins. Gradients flow through the chosen atoms only.
+    Makhzani & Frey (2013), arXiv:1312.5663; Gao et al. (2024), arXiv:2406.04093.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, pre_bias: Tensor | None = None, *, k: int) -> None:
+        super().__init__(weight, bias, pre_bias)
+        if not 1 <= k <= self.n_atoms:
+            raise InputError(f"k must be between 1 and the number of atoms, {self.n_atoms}, not {k}")
+        self.k = int(k)
+
+    def activate(self, pre: Tensor) -> Tensor:
+        """The k largest, where positive; 0 elsewhere."""
+        chosen = self.select(pre.detach())
+        slots = chosen.indices.long()
+        # An unused slot names some atom that may be active in another slot: it adds 0 rather than overwriting.
+        values = torch.where(chosen.active, pre.gather(-1, slots), 0.0)
+        return torch.zeros_like(pre).scatter_add(-1, slots, values)
+
+    def select(self, pre: Tensor) -> Codes:
+        """The k largest as codes, largest first."""
+        if pre.device.type == "cpu" and pre.dtype in (torch.float32, torch.float64, torch.bfloat16):
+            from sparsegap.kernels.select import topk_codes
+
+            return Codes(*topk_codes(pre, self.k), self.n_atoms)
+        values, indices = pre.detach().topk(self.k, dim=-1)
+        return Codes(indices, values.relu(), self.n_atoms)
