@@ -30,7 +30,7 @@ lint: $(STAMPS)/dev ## ruff and mypy
 	@$(BIN)/mypy
 
 docs: $(STAMPS)/docs ## the documentation, strictly, into site/
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMPS)/bench ## compare with the peers, in encoder passes
 	@$(BIN)/sparsegap bench
