@@ -18,7 +18,8 @@ from torch import Tensor
 
 Scores = NDArray[Any]  # float32, float64, or the int16 view of bfloat16
 
-BINS = 512  # eight octaves of 64 bins below the largest score
+SPILL = 32
+BINS = 512 + SPILL  # eight octaves of 64 bins below the largest score, and where the rest goes
 BLOCK = 32
 SAMPLED_FROM = 4096
 
@@ -128,9 +129,12 @@ def _threshold(keys: NDArray[Any], mask: Any, largest: int, shift: int, count: i
     """The key above which about `count` entries lie, from every fourth entry of a long row."""
     histogram[:] = 0
     stride = 4 if keys.shape[0] >= SAMPLED_FROM else 1
-    last = histogram.shape[0] - 1  # everything smaller falls here, so that no branch depends on the scores
+    last = histogram.shape[0] - SPILL
     for j in range(0, keys.shape[0], stride):
-        histogram[min((largest - np.int64(keys[j] & mask)) >> shift, last)] += 1
+        bin = (largest - max(np.int64(keys[j] & mask), 0)) >> shift
+        # All that is too small spills into a few bins in turn: no branch for a processor to predict, no chain of writes to one place.
+        bin = bin if bin < last else last + (j & (SPILL - 1))
+        histogram[bin] += 1
     seen = bin = 0
     while bin < last and seen * stride < count:
         seen += histogram[bin]
