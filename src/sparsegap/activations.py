@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -227,7 +227,7 @@ class Space(SpaceFacts):
 class ActivationManifest(Manifest):
     """Manifest of recorded activations. activations = (raw − mean) / scale, kept as `dtype`."""
 
-    kind: str = "activations"
+    kind: Literal["activations"] = "activations"
     d: int
     dtype: str
     source: Source | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import JsonValue
@@ -21,7 +22,7 @@ ROWS_PER_PART = 8192
 class CodesManifest(Manifest):
     """Manifest of recorded codes: over which dictionary, of which activations, by which method."""
 
-    kind: str = "codes"
+    kind: Literal["codes"] = "codes"
     n_atoms: int
     dictionary: str
     dictionary_sha256: str

@@ -9,6 +9,7 @@ the energy in Gemma 3 270M), and raw values can overflow float16 and lose the si
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -68,6 +69,8 @@ def collect(
     Costs one forward up to the layer per token, d·2 or d·4 bytes of disk each. Raises InputError.
     """
     _check_request(tokens, context, batch, dtype, massive)
+    if context > model.longest_context:
+        raise InputError(f"{model.origin.name} sees at most {model.longest_context} tokens at once, not {context}")
     contexts = cut_contexts([model.tokenize(text) for text in texts.documents], context - 1, tokens, seed)
     source = Source(
         model=model.origin.name, revision=model.origin.revision, model_licence=model.origin.licence, hook=model.hook, layer=model.layer,
@@ -79,7 +82,9 @@ def collect(
     versions = package_versions("transformers")
     writer = ActivationWriter(out, ActivationManifest(versions=versions, d=model.d, dtype=dtype, source=source))
     if not writer.complete:
-        _Harvest(model, contexts, writer, like, watch).run()
+        harvest = _Harvest(model, contexts, writer, like, watch)
+        _require_space_on_disk(harvest.bytes_left, Path(out))
+        harvest.run()
     return ActivationStore.open(out)
 
 
@@ -91,6 +96,14 @@ def _check_request(tokens: int, context: int, batch: int, dtype: str, massive: f
         raise InputError(f"activations are stored as {' or '.join(STORED)}, not '{dtype}'")
     if not massive > 1:
         raise InputError(f"massive must be above 1 (times the median norm), not {massive}")
+
+
+def _require_space_on_disk(needed: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder} will take {needed / 1e6:,.0f} MB more, but its disk has {free / 1e6:,.0f} MB free: ask for fewer tokens"
+        )
 
 
 def cut_contexts(documents: Sequence[Sequence[int]], length: int, limit: int, seed: int) -> list[Context]:
@@ -140,7 +153,18 @@ class _Harvest:
         self.before = self.done
         self.started = time.perf_counter()
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes on disk of one row and its four labels."""
+        return self.model.d * STORED[self.writer.manifest.dtype] + 16
+
+    @property
+    def bytes_left(self) -> int:
+        """Bytes that the missing parts will take, massive tokens counted in."""
+        return (self.total - self.done) * self.row_bytes
+
     def run(self) -> None:
+        """Forward, centre and store one part after the other."""
         for part in self.parts[len(self.writer.manifest.parts) :]:
             raw = self._forward(part)
             labels = _labels(part)
@@ -168,7 +192,7 @@ class _Harvest:
         self.done += tokens
         if self.watch is not None:
             speed = (self.done - self.before) / max(time.perf_counter() - self.started, 1e-9)
-            self.watch(Progress(self.done, self.total, speed, self.total * (self.model.d * STORED[self.writer.manifest.dtype] + 16)))
+            self.watch(Progress(self.done, self.total, speed, self.total * self.row_bytes))
 
     def _fix_space(self, raw: Tensor) -> None:
         if self.like is not None and self.like.manifest.space is not None and self.like.centring is not None:

