@@ -3,10 +3,10 @@
 # torch comes first and pinned, because what `pip install torch` fetches differs by registry (with or without gigabytes of CUDA libraries).
 # For the small processor-only build: make demo TORCH="torch==2.13.0 --index-url URL" with the address that pytorch.org names for it.
 TORCH ?= torch==2.13.0
-PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell command -v $(name) 2>/dev/null)))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMPS := $(VENV)/stamps
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -26,7 +26,6 @@ quick: $(STAMPS)/dev ## the tests without the slow ones
 
 lint: $(STAMPS)/dev ## ruff and mypy
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
 docs: $(STAMPS)/docs ## the documentation, strictly, into site/
@@ -38,8 +37,8 @@ bench: $(STAMPS)/bench ## compare with the peers, in encoder passes
 clean: ## remove the environment and everything built
 	@rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(STAMPS)/torch: Makefile
-	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+$(STAMPS)/torch:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "making $(VENV) and installing $(firstword $(TORCH)) (once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install $(TORCH)

@@ -17,7 +17,9 @@ from sparsegap.errors import InputError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", "from sparsegap.cli import main; main()", *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", "from sparsegap.cli import main; main()", *arguments], capture_output=True, text=True, timeout=120
+    )
 
 
 def with_command(command: Callable[[], None], *arguments: str) -> tuple[int, str, str]:
@@ -54,18 +56,26 @@ def test_input_error_is_one_sentence_and_status_two() -> None:
 
 def test_full_disk_names_the_file() -> None:
     assert with_command(raising(OSError(errno.ENOSPC, "No space left on device", "acts/part-00003.safetensors"))) == (
-        2, "", "error: disk full while writing acts/part-00003.safetensors\n",
+        2,
+        "",
+        "error: disk full while writing acts/part-00003.safetensors\n",
     )
 
 
 def test_missing_file_names_the_file() -> None:
     assert with_command(raising(FileNotFoundError(errno.ENOENT, "No such file or directory", "sae/cfg.json"))) == (
-        2, "", "error: sae/cfg.json: no such file or directory\n",
+        2,
+        "",
+        "error: sae/cfg.json: no such file or directory\n",
     )
 
 
 def test_interruption_says_what_was_kept() -> None:
-    assert with_command(raising(KeyboardInterrupt("12 of 20 parts are in acts/"))) == (130, "", "interrupted: 12 of 20 parts are in acts/\n")
+    assert with_command(raising(KeyboardInterrupt("12 of 20 parts are in acts/"))) == (
+        130,
+        "",
+        "interrupted: 12 of 20 parts are in acts/\n",
+    )
     assert with_command(raising(KeyboardInterrupt()))[2] == f"interrupted: {cli.KEPT}\n"
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.conftest import unit
 from typer.testing import CliRunner
 
 import sparsegap.solvers
 from sparsegap import InputError, Lasso, cli, registry, solve
-from tests.conftest import unit
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPE = (REPOSITORY / "CONTRIBUTING.md").read_text()

@@ -9,7 +9,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-BLOCKS = [(page, number, code) for page in PAGES for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))]
+BLOCKS = [
+    (page, number, code) for page in PAGES for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
 
 
 @pytest.mark.parametrize(("page", "number", "code"), BLOCKS, ids=[f"{page.name}-{number}" for page, number, _ in BLOCKS])

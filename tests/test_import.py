@@ -5,7 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("numba", "scipy", "altair", "pandas", "typer", "rich", "pydantic", "transformers", "jinja2", "vl_convert", "gguf", "huggingface_hub", "sklearn")
+HEAVY = (
+    "numba",
+    "scipy",
+    "altair",
+    "pandas",
+    "typer",
+    "rich",
+    "pydantic",
+    "transformers",
+    "jinja2",
+    "vl_convert",
+    "gguf",
+    "huggingface_hub",
+    "sklearn",
+)
 
 
 def loaded_by(statement: str) -> list[str]:

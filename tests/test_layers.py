@@ -124,5 +124,18 @@ def test_nobody_imports_a_peer() -> None:
         if home(path) in ("bench", "benchmarks"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)] if isinstance(node, ast.ImportFrom) else []
-            assert not {name.partition(".")[0] for name in names} & {"spams", "sklearn", "sae_lens", "transformer_lens", "celer", "skglm"}, path
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [str(node.module)]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not {name.partition(".")[0] for name in names} & {
+                "spams",
+                "sklearn",
+                "sae_lens",
+                "transformer_lens",
+                "celer",
+                "skglm",
+            }, path

@@ -11,8 +11,15 @@ from sparsegap.errors import InputError
 from sparsegap.options import option_table, parse_options
 
 
-def fista(problem: object, *, restart: bool = True, momentum: float | None = None, steps: int = 3, rule: Literal["fast", "safe"] = "safe",
-          start: torch.Tensor | None = None) -> None:
+def fista(
+    problem: object,
+    *,
+    restart: bool = True,
+    momentum: float | None = None,
+    steps: int = 3,
+    rule: Literal["fast", "safe"] = "safe",
+    start: torch.Tensor | None = None,
+) -> None:
     """A stand-in with one option of each kind."""
 
 
@@ -49,6 +56,9 @@ def test_given_twice() -> None:
 
 def test_table_names_types_and_defaults() -> None:
     assert [tuple(row.values()) for row in option_table(fista)] == [
-        ("restart", "bool", True), ("momentum", "float | None", None), ("steps", "int", 3), ("rule", "'fast' | 'safe'", "safe"),
+        ("restart", "bool", True),
+        ("momentum", "float | None", None),
+        ("steps", "int", 3),
+        ("rule", "'fast' | 'safe'", "safe"),
         ("start", "torch.Tensor | None", None),
     ]

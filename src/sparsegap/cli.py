@@ -32,7 +32,10 @@ def application() -> typer.Typer:
     """The typer application with every member of `commands/`."""
     app = typer.Typer(
         help="Certified sparse codes for any dictionary, and how far an encoder is from them.",
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options_of_the_program)
@@ -82,6 +85,8 @@ def _print_version(wanted: bool) -> None:
 
 
 def _options_of_the_program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     pass

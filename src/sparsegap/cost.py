@@ -80,7 +80,7 @@ def setup() -> Iterator[None]:
 
 
 class Clock:
-    """Wall-clock seconds of a block, those spent inside `setup()` apart: `with Clock() as clock: ...; clock.seconds, clock.setup_seconds`."""
+    """Seconds of a block, those inside `setup()` apart: `with Clock() as clock: ...`, then `clock.seconds`, `clock.setup_seconds`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -97,10 +97,10 @@ class Clock:
 
 
 class Counter:
-    """Count the floating-point operations of a block: `with Counter() as counter: ...; counter.flops, counter.setup_flops, counter.by_operator`.
+    """Floating-point operations of a block: `with Counter() as counter: ...`, then `counter.flops`, `counter.by_operator`.
 
-    Raises `flops.UncountedOperator` for a torch operator that has neither a price nor is declared free; with strict=False such operators are
-    listed in `uncounted` instead, with how often they ran. `matmul_flops` is the part of torch's own matrix-product counter.
+    Raises `flops.UncountedOperator` for a torch operator that neither has a price nor is declared free; with strict=False such
+    operators are listed in `uncounted` instead, with how often they ran.
     """
 
     def __init__(self, strict: bool = True) -> None:
@@ -119,11 +119,11 @@ class Counter:
 
         self._token = _ledgers.set((*_ledgers.get(), self))
         self._mode = OperatorMode(self)
-        self._mode.__enter__()
+        self._mode.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._mode.__exit__(*exception)
+        self._mode.__exit__(*exception)  # type: ignore[no-untyped-call]
         _ledgers.reset(self._token)
 
     @property

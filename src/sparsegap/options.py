@@ -12,7 +12,7 @@ from sparsegap.registry import check_options, options
 def parse_options(name: str, function: Callable[..., Any], given: Iterable[str]) -> dict[str, Any]:
     """Keyword arguments from `name=value` texts, typed by the function's annotations; `none` is None.
 
-    Raises InputError for a text without `=`, an option that the member does not have, one given twice, or a value that its type does not allow.
+    Raises InputError for a text without `=`, an unknown option, one given twice, or a value that its type does not allow.
     """
     texts: dict[str, str] = {}
     for item in given:
@@ -39,7 +39,11 @@ def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:
     """Name, type and default of each option of a member, as `sparsegap show` prints them."""
     hints = get_type_hints(function)
     return [
-        {"name": option, "type": type_name(hints.get(option, str)), "default": parameter.default if parameter.default is not parameter.empty else "required"}
+        {
+            "name": option,
+            "type": type_name(hints.get(option, str)),
+            "default": parameter.default if parameter.default is not parameter.empty else "required",
+        }
         for option, parameter in options(function).items()
     ]
 

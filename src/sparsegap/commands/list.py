@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[str | None, typer.Argument(metavar="FOLDER", help="solvers, encoders, ...; all of them without one.", show_default=False)]
+Folder = Annotated[
+    str | None, typer.Argument(metavar="FOLDER", help="solvers, encoders, ...; all of them without one.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, one JSON list.")]
 
 
