@@ -52,4 +52,5 @@ def best_atoms(scores: Tensor, nonnegative: bool) -> tuple[Tensor, Tensor]:
 
 def negligible(x: Tensor) -> Tensor:
     """(n,) correlations that are rounding noise of activations of this length."""
-    return 8 * torch.finfo(x.dtype).eps * torch.linalg.vector_norm(x, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(x, dim=1)
+    return 8 * torch.finfo(x.dtype).eps * lengths

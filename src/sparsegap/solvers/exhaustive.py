@@ -66,4 +66,4 @@ def _proof(problem: KSparse, x: Tensor, exact: Codes) -> Certificate:
 def _require_few(m: int, k: int) -> None:
     supports = math.comb(m, k)
     if supports > MOST_SUPPORTS:
-        raise InputError(f"exhaustive would try {supports:.2g} supports of {k} among {m} atoms, and its limit is {MOST_SUPPORTS:,}: use omp")
+        raise InputError(f"exhaustive would try {supports:.2g} supports of {k} among {m} atoms, but at most {MOST_SUPPORTS:,}: use omp")
