@@ -4,7 +4,7 @@ Matrix products cost what `torch.utils.flop_counter` says (a multiply-add is two
 a price nor a place among the free ones raises, so that nothing is forgotten in silence. Conventions: one operation an element for
 element-wise functions (exp, sqrt and division included) and for reductions; arithmetic on integers and booleans is free; a comparison of
 floats counts as one, so a sort costs n·log₂n and a selection of the k largest two an element; factorisations cost their textbook leading
-terms (Golub & Van Loan, Matrix Computations, 4th ed. 2013). Moving, viewing, indexing and creating data is free: that is what `bytes` is for.
+terms (Golub & Van Loan, Matrix Computations, 4th ed. 2013). Moving, viewing, indexing and creating data is free: see `bytes`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def rectangular(tall: float, cubic: float) -> Price:
 
 def solving(given: tuple[Any, ...], _: Mapping[str, Any], __: Any) -> float:
     """LU of n x n and its two substitutions: ⅔n³ + 2n² for each right-hand side."""
-    return float(given[0].numel()) * given[0].shape[-1] * 2 / 3 + 2.0 * given[0].shape[-1] * int(given[1].numel())
+    entries, side, right = int(given[0].numel()), int(given[0].shape[-1]), int(given[1].numel())
+    return entries * side * 2 / 3 + 2.0 * side * right
 
 
 # fmt: off
