@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -133,7 +134,9 @@ def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
 
 def _open_pt(path: Path) -> Activations:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses; our sentence says it
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise InputError(f"{path} is truncated or holds something else than tensors; nothing but tensors is unpickled") from error
     tensors = {ROWS_NAME: found} if isinstance(found, Tensor) else found

@@ -254,8 +254,10 @@ def _intact(folder: Path, part: Part) -> bool:
 
 
 def _require_same_request(folder: Path, found: Manifest, wanted: Manifest) -> None:
-    """Compare what was fixed when the folder was begun with what is asked now; fields that are still None are not decided yet."""
+    """Compare what was fixed when the folder was begun with what is asked now; fields that the request leaves None are not asked."""
     there, asked = (m.model_dump(mode="json", exclude={"parts", "complete"}) for m in (found, wanted))
+    asked = {name: value for name, value in asked.items() if value is not None}
+    there = {name: there[name] for name in asked}
     for name, before, now in _differences(there, asked, ""):
         raise InputError(f"{folder} was begun with {name} = {before}, and this asks for {now}: give another folder, or the same request")
 
@@ -266,6 +268,6 @@ def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], prefix: str
         before, now = there.get(name), asked.get(name)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             found += _differences(before, now, f"{prefix}{name}.")
-        elif now is not None and before != now:
+        elif before != now:
             found.append((prefix + name, before, now))
     return found
