@@ -14,7 +14,7 @@ from sparsegap.options import option_table
 from sparsegap.registry import member, names, problems
 
 # Subpackages that are not lists of members a person chooses from.
-NOT_LISTS = ("commands", "kernels")
+NOT_LISTS = ("benchmarks", "commands", "kernels")
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ def member(folder: str, name: str) -> Any:
     module = importlib.import_module(f"sparsegap.{folder}.{name}")
     wanted = name.replace("_", "").lower()
     for attribute, value in vars(module).items():
-        if attribute.replace("_", "").lower() == wanted:
-            return value
+        if attribute.replace("_", "").lower() == wanted and getattr(value, "__module__", None) == module.__name__:
+            return value  # defined there: `lasso` next to an imported `Lasso` is the member
     raise InputError(f"sparsegap/{folder}/{name}.py defines nothing called {name}")
 
 

@@ -1,1 +1,1 @@
-"""One command a file: it parses, calls a library function, prints. What is heavy is imported inside the function, so that --help is fast."""
+"""One command a file: it parses, calls a library function, prints. What is heavy is imported inside the function: --help stays fast."""

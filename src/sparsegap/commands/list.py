@@ -20,7 +20,7 @@ def list(folder: Folder = None, as_json: Json = False) -> None:
 
     found = [entry for each in folders(folder) for entry in entries(each)]
     if as_json:
-        typer.echo(json.dumps([entry.as_dict() for entry in found], indent=1))
+        typer.echo(json.dumps([entry.as_dict() for entry in found], indent=1, ensure_ascii=False))
         return
     from rich.console import Console
     from rich.table import Table

@@ -15,7 +15,7 @@ def show(name: Name, as_json: Json = False) -> None:
 
     entry = find(name)
     if as_json:
-        typer.echo(json.dumps(entry.as_dict() | {"doc": entry.doc, "options": entry.options}, indent=1, default=repr))
+        typer.echo(json.dumps(entry.as_dict() | {"doc": entry.doc, "options": entry.options}, indent=1, ensure_ascii=False, default=repr))
         return
     from rich.console import Console
     from rich.table import Table
