@@ -1,0 +1,194 @@
+"""One look for every figure: fonts, axes, and a colour that belongs to a method's name wherever it appears.
+
+A figure is a Vega-Lite spec in its light form. Every colour in it is one of the tokens below, so that the page can bind the same spec to CSS
+variables (light, dark and print then need no second spec) and an exported file can be dark by exchanging tokens.
+Hues follow Okabe & Ito (2008), "Color Universal Design", darkened or lightened until each keeps a contrast of 3:1 with its background.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any, Literal
+
+import altair as alt
+
+Row = dict[str, Any]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+SIZE, SMALL = 13, 12  # of text in a figure, in pixels; a figure is never scaled on the page, so this is what one reads
+LINE = 46  # height of a named line with its bar
+
+# token: (light, dark). Each light value occurs once: it is the token's name inside a spec.
+TOKENS: dict[str, tuple[str, str]] = {
+    "surface": ("#fffffe", "#16191f"),
+    "ink": ("#1b1f27", "#e9ebef"),
+    "muted": ("#59616e", "#a4acb9"),
+    "line": ("#c9ced6", "#454c58"),
+    "grid": ("#eceef2", "#282d36"),
+    "vermilion": ("#cf4f0b", "#f0824a"),
+    "orange": ("#b57700", "#eba92b"),
+    "green": ("#00875f", "#35c294"),
+    "blue": ("#0b6cb3", "#5fb0ee"),
+    "purple": ("#a6497f", "#e08fbe"),
+    "plum": ("#6a4fb0", "#b3a0ec"),
+    "slate": ("#4a5568", "#b9c2d0"),
+    "olive": ("#7d7400", "#d9cf45"),
+    "grey": ("#7b818c", "#8b929e"),
+}
+
+# One colour a method, in every figure of every page. What is not named here draws from SPARE by its name, so that it keeps its colour too.
+METHODS: dict[str, str] = {
+    "encoder": "vermilion",
+    "refit": "orange",
+    "htp": "green",
+    "thresholding": "green",
+    "omp": "blue",
+    "best": "ink",
+    "lasso": "purple",
+    "coordinate_descent": "purple",
+    "fista": "purple",
+    "lasso, refit": "plum",
+    "dictionary": "slate",
+    "true": "olive",
+    "matching_pursuit": "olive",
+    "gradient_pursuit": "slate",
+    "rest": "grey",
+    "random": "grey",
+    "random covariance": "grey",
+    "shuffled": "grey",
+    "pca": "grey",
+}
+SPARE = ("olive", "slate", "green", "plum", "orange")
+
+# How a method is called in a legend, where its name is not yet what a person would say.
+CALLED = {"encoder": "the encoder", "htp": "hard thresholding", "omp": "OMP", "lasso": "lasso, certified", "pca": "PCA"}
+
+
+def light(token: str) -> str:
+    """The colour of a token in a spec."""
+    return TOKENS[token][0]
+
+
+def colour(method: str) -> str:
+    """The colour of a method, by its name: the same in every figure, also for a name that nobody listed."""
+    return light(token(method))
+
+
+def legend() -> alt.Legend:
+    """A legend of methods in two columns, by the names of `CALLED`."""
+    return alt.Legend(columns=2, labelExpr=f"({json.dumps(CALLED)})[datum.label] || datum.label")
+
+
+def variable(method: str) -> str:
+    """The colour of a method as the CSS variable of a page."""
+    return f"var(--{token(method)})"
+
+
+def token(method: str) -> str:
+    """The token of a method's colour."""
+    return METHODS.get(method) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
+
+
+def colours(methods: Iterable[str]) -> alt.Scale:
+    """A colour scale that binds each method to its own colour, in the order given."""
+    domain = list(dict.fromkeys(methods))
+    return alt.Scale(domain=domain, range=[colour(method) for method in domain])
+
+
+def theme() -> dict[str, Any]:
+    """The Vega-Lite configuration of every figure."""
+    ink, muted, line, grid = (light(token) for token in ("ink", "muted", "line", "grid"))
+    words = {"labelColor": muted, "titleColor": muted, "labelFontSize": SMALL, "titleFontSize": SMALL, "titleFontWeight": "normal"}
+    return {
+        "background": light("surface"),
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": {**words, "domainColor": line, "tickColor": line, "gridColor": grid, "labelPadding": 6, "titlePadding": 10, "tickCount": 5,
+                 "labelFlush": True},
+        "axisY": {"domain": False, "ticks": False},
+        "legend": {**words, "orient": "top", "direction": "horizontal", "title": None, "symbolSize": 90, "labelLimit": 260, "offset": 12,
+                   "columnPadding": 16},
+        "text": {"color": ink, "fontSize": SIZE},
+        "rule": {"color": muted},
+        "scale": {"bandPaddingInner": 0.45, "bandPaddingOuter": 0.25},
+    }
+
+
+def finish(layers: alt.LayerChart | alt.Chart, *, title: str, description: str, height: int, columns: dict[str, str]) -> Any:
+    """A chart in the house look: as wide as its container, described in words, and with the names of the columns of its table.
+
+    `title` heads the figure, `description` says in words what it shows (the alternative text), `columns` names the columns of the first
+    data set's rows that the table behind the figure shows. Title and columns are the spec's `usermeta`; a page writes them in its own type.
+    """
+    return layers.properties(
+        width="container", height=height, description=description, usermeta={"title": title, "columns": columns},
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"), padding={"left": 2, "right": 6, "top": 6, "bottom": 4},
+    ).configure(**theme())
+
+
+def data(rows: Sequence[Row]) -> alt.InlineData:
+    """Rows as the inline data of a chart; what is not finite becomes null, which JSON can say and a chart leaves out."""
+    return alt.InlineData(values=[{key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()} for row in rows])
+
+
+def spec(chart: Any) -> dict[str, Any]:
+    """The Vega-Lite spec of a chart as plain data, validated against the schema."""
+    found: dict[str, Any] = chart.to_dict()
+    return found
+
+
+def recolour(text: str, mode: str) -> str:
+    """A spec or an SVG with its light colours exchanged: mode "dark", or "css" for the variables that `css` defines."""
+    into = {values[0]: values[1] if mode == "dark" else f"var(--{token})" for token, values in TOKENS.items()}
+    return re.sub("|".join(into), lambda found: into[found.group()], text)
+
+
+def css(mode: str) -> str:
+    """The tokens as CSS declarations, for "light" or "dark"."""
+    return "".join(f"--{token}:{values[mode == 'dark']};" for token, values in TOKENS.items())
+
+
+def bars(axis: alt.X, rows: Sequence[Row], tooltip: list[alt.Tooltip], *, end: str | None = None) -> alt.Chart:
+    """A bar for each row in the lower half of its line, in its method's colour; from `axis` to the column `end`, or from zero.
+
+    A row's `key` tells it from the others, its `method` gives the colour.
+    """
+    colour_of = alt.Color("method:N", scale=colours(row["method"] for row in rows), legend=None)
+    marks = alt.Chart().mark_bar(size=14, yOffset=9, cornerRadius=2)
+    ends = {} if end is None else {"x2": alt.X2(f"{end}:Q")}
+    return marks.encode(x=axis, y=alt.Y("key:N", sort=None, axis=None), color=colour_of, tooltip=tooltip, **ends)
+
+
+def whiskers(low: str, high: str) -> alt.Chart:
+    """The interval of each row as a line over its bar."""
+    line = alt.Chart().mark_rule(strokeWidth=2, yOffset=9, color=light("ink"))
+    return line.encode(x=alt.X(f"{low}:Q"), x2=f"{high}:Q", y=alt.Y("key:N", sort=None, axis=None))
+
+
+def named_lines(name: str, note: str) -> list[alt.Chart]:
+    """The name of each row above its bar at the left, its figures at the right: legible at any width, and no axis to reserve room for."""
+    y = alt.Y("key:N", sort=None, axis=None)
+    room = alt.ExprRef("width - 112")
+    return [
+        alt.Chart().mark_text(align="left", baseline="middle", yOffset=-9, limit=room).encode(x=alt.value(0), y=y, text=f"{name}:N"),
+        alt.Chart().mark_text(align="right", baseline="middle", yOffset=-9, fontWeight=600).encode(x=alt.value("width"), y=y, text=f"{note}:N"),
+    ]
+
+
+def labels(x: alt.X, y: alt.Y, text: str, *, align: Literal["left", "right"], dx: float, dy: float,
+           source: alt.Chart | None = None) -> list[alt.Chart]:
+    """Text beside points, with a halo in the colour of the page so that lines behind it do not disturb."""
+    base = alt.Chart() if source is None else source
+    place = {"align": align, "dx": dx, "dy": dy}
+    halo = base.mark_text(**place, stroke=light("surface"), strokeWidth=4, strokeJoin="round")
+    return [mark.encode(x=x, y=y, text=f"{text}:N") for mark in (halo, base.mark_text(**place))]
+
+
+def vega_lite_version() -> str:
+    """The Vega-Lite version of the specs, as vl-convert names it: "6.4" for altair's "v6.4.1"."""
+    return ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
