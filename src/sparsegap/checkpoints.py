@@ -242,8 +242,9 @@ def _npy(path: Path) -> dict[str, Tensor]:
     import numpy as np
 
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"atoms": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            arrays = {"atoms": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise InputError(f"{path} cannot be read as arrays without pickle, or is truncated ({error})") from error
     wrong = next((name for name, array in arrays.items() if array.dtype.kind != "f"), None)

@@ -33,8 +33,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _refuse_pickle(path: Path) -> None:
     with open(path, "rb") as file:
-        begin = file.read(4)
-    if path.suffix in PICKLES or begin[:1] == b"\x80" or begin == b"PK\x03\x04":
+        begin = file.read(9)
+    # A header length may begin like a pickle, but then a JSON object follows it.
+    looks_pickled = (begin[:1] == b"\x80" or begin[:4] == b"PK\x03\x04") and begin[8:] != b"{"
+    if path.suffix in PICKLES or looks_pickled:
         raise InputError(f"{path} is a pickle, which is never opened because it can run code: convert it to safetensors")
 
 

@@ -34,7 +34,7 @@ class JumpReLU(Affine):
 
     def activate(self, pre: Tensor) -> Tensor:
         """relu(pre) where pre > threshold, 0 elsewhere."""
-        codes: Tensor = _Jump.apply(pre, self.threshold, self.bandwidth)
+        codes: Tensor = _Jump.apply(pre, self.threshold, self.bandwidth)  # type: ignore[no-untyped-call]
         return codes
 
 
