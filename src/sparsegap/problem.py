@@ -129,6 +129,14 @@ def violations(codes: Codes, nonnegative: bool) -> Tensor:
     return (bad | (codes.values < 0)).any(1) if nonnegative else bad.any(1)
 
 
+def scaled_dual(aligned: Tensor, energy: Tensor, penalty: Tensor, largest: Tensor, nonnegative: bool) -> Tensor:
+    """(n,) float64: the largest s⟨x, r⟩ − s²‖r‖²/2 for which s·r is dual feasible, from ⟨x, r⟩, ‖r‖², λ and r's largest correlation."""
+    limit = torch.where(largest > 0, penalty / largest.clamp_min(1e-300), torch.full_like(largest, torch.inf))
+    scale = torch.minimum(aligned / energy.clamp_min(1e-300), limit)
+    scale = scale if nonnegative else torch.maximum(scale, -limit)
+    return scale * aligned - 0.5 * scale.square() * energy
+
+
 @dataclass(frozen=True, eq=False)
 class Lasso:
     """min over z of ½‖x − b − zA‖² + λ‖z‖₁, z ≥ 0 if nonnegative.
@@ -180,11 +188,7 @@ class Lasso:
     def dual_bound(self, centred: Tensor, residual: Tensor, largest: Tensor) -> Tensor:
         """(n,) float64 dual objective of the best-scaled residual, given its largest correlation with an atom (n,)."""
         aligned, energy = (centred * residual).sum(1), (residual * residual).sum(1)
-        penalty = self.penalties(len(centred), centred.device)
-        limit = torch.where(largest > 0, penalty / largest.clamp_min(1e-300), torch.full_like(largest, torch.inf))
-        scale = torch.minimum(aligned / energy.clamp_min(1e-300), limit)
-        scale = scale if self.nonnegative else torch.maximum(scale, -limit)
-        return scale * aligned - 0.5 * scale.square() * energy
+        return scaled_dual(aligned, energy, self.penalties(len(centred), centred.device), largest, self.nonnegative)
 
     def _judge(self, x: Tensor, codes: Codes, problem: Lasso) -> tuple[Tensor, Tensor]:
         residual = residual64(self.dictionary, x, codes)
@@ -268,7 +272,7 @@ class KSparse:
         gain = torch.where(g > 0, g, 0.0).square() if self.nonnegative else g.square()
         own = torch.zeros_like(gain).scatter_add_(1, codes.indices.long(), codes.active.to(gain)) > 0
         on_support = g.square().masked_fill(~own, 0.0).sum(1)
-        best = gain.masked_fill(own, 0.0).topk(min(int(k.max()), gain.shape[1]), dim=1).values.cumsum(1)
+        best = gain.masked_fill(own, 0.0).topk(min(max(int(k.max()), 1), gain.shape[1]), dim=1).values.cumsum(1)
         elsewhere = best.gather(1, (k - 1).clamp_min(0)[:, None]).squeeze(1) * (k > 0)
         return 0.5 * residual.square().sum(1) - 0.5 * (on_support + elsewhere) / conditioning
 
