@@ -5,6 +5,8 @@
 TORCH ?= torch==2.13.0
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
+# Test processes, each with one thread.
+JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMPS := $(VENV)/stamps
@@ -19,10 +21,10 @@ demo: $(STAMPS)/demo ## collect, fit and gap on a real language model; a few min
 	@$(BIN)/sparsegap demo
 
 test: lint docs ## lint, types, documentation and every test, the slow ones too
-	@$(BIN)/python -m pytest -m "slow or not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
 
 quick: $(STAMPS)/dev ## the tests without the slow ones
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(STAMPS)/dev ## ruff and mypy
 	@$(BIN)/ruff check .

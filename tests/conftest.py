@@ -10,8 +10,9 @@ import torch
 
 from sparsegap.dictionary import Dictionary
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # the workers share the cores; threads of each would fight over them
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; threads of each would fight over them
+    torch.set_num_threads(1)
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 WIDTH, ATOMS = 12, 24
 
