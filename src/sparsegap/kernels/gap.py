@@ -1,0 +1,103 @@
+"""Duality gaps that are rigorous in float64, from a pass over the atoms in any precision.
+
+The bound needs the residual's largest correlation with an atom. A score of the pass is off by at most `error`·‖r‖·‖atom‖ plus a share
+`rounding` of itself, so only atoms whose score comes that close to the largest can be it: these few are recomputed in float64,
+and the error bound covers all the others. The result is that of a full float64 pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange, types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+from sparsegap.kernels.products import REORDERED, Floats, dot
+from sparsegap.kernels.select import BLOCK, Scores, _largest, _mask, bits
+
+
+def value_of(key: int, row: Scores) -> float:
+    """The number whose bits a key is."""
+    raise NotImplementedError("for compiled code only")
+
+
+@overload(value_of, strict=False, jit_options={"cache": True})
+def _value_of(key: Any, row: Any) -> Any:
+    if row.dtype is types.float32:
+        return lambda key, row: np.int32(key).view(np.float32)
+    if row.dtype is types.float64:
+        return lambda key, row: np.int64(key).view(np.float64)
+    return lambda key, row: np.int32(np.int32(key) << np.int32(16)).view(np.float32)
+
+
+def key_of(value: float, row: Scores) -> int:
+    """The largest key that is not above a positive number's."""
+    raise NotImplementedError("for compiled code only")
+
+
+@overload(key_of, strict=False, jit_options={"cache": True})
+def _key_of(value: Any, row: Any) -> Any:
+    if row.dtype is types.float64:
+        return lambda value, row: np.float64(value).view(np.int64)
+    shift = 0 if row.dtype is types.float32 else 16
+
+    def round_down(value: float, row: Scores) -> int:
+        # float32 may round up; one unit less is below for certain
+        return np.int64((np.float32(value).view(np.int32) - 1) >> shift)
+
+    return round_down
+
+
+@njit(cache=True)
+def _lowest_key(keys: Scores, value: float, row: Scores) -> int:
+    return key_of(value, row) if value > 1e-30 else np.int64(-(1 << 62))
+
+
+@njit(cache=True)
+def largest_correlation(row: Scores, residual: NDArray[np.float64], length: float, atoms: Floats, norms: NDArray[np.float64], longest: float,
+                        error: float, rounding: float, nonnegative: bool) -> float:
+    """max ⟨residual, atom⟩ (|·| where not nonnegative) over all atoms in float64, or 0 where it is negative."""
+    keys = bits(row)
+    mask = _mask(keys, nonnegative)
+    blocks = (keys.shape[0] + BLOCK - 1) // BLOCK
+    tops = np.empty(blocks, keys.dtype)
+    first = 0
+    for b in range(blocks):
+        tops[b] = _largest(keys[b * BLOCK : (b + 1) * BLOCK], mask)
+        if tops[b] > tops[first]:
+            first = b
+    best = 0.0
+    threshold = _lowest_key(keys, -1.0, row)
+    for visit in range(-1, blocks):  # the block of the largest score goes first, so that the others meet a high threshold
+        b = first if visit < 0 else visit
+        if tops[b] < threshold or visit == first:
+            continue
+        for j in range(b * BLOCK, min((b + 1) * BLOCK, keys.shape[0])):
+            score = np.float64(value_of(keys[j] & mask, row))
+            if score + rounding * abs(score) + error * length * norms[j] <= best:
+                continue
+            exact = dot(residual, atoms[j])
+            best = max(best, exact if nonnegative else abs(exact))
+        threshold = _lowest_key(keys, (best - error * length * longest) / (1 + rounding), row)
+    return best
+
+
+@njit(cache=True, fastmath=REORDERED)
+def _energies(x: Floats, residual: NDArray[np.float64]) -> tuple[float, float]:
+    energy = aligned = 0.0
+    for c in range(residual.shape[0]):
+        energy += residual[c] * residual[c]
+        aligned += residual[c] * x[c]
+    return energy, aligned
+
+
+@njit(parallel=True, cache=True)
+def judge(x: Floats, samples: NDArray[np.int64], residual: NDArray[np.float64], scores: Scores, atoms: Floats, norms: NDArray[np.float64],
+          error: float, rounding: float, nonnegative: bool, energy: NDArray[np.float64], aligned: NDArray[np.float64], largest: NDArray[np.float64]) -> None:
+    """‖r‖², ⟨x, r⟩ and the largest correlation of each row of residuals, which belongs to row samples[a] of x. Costs one read of the scores."""
+    longest = norms.max()
+    for a in prange(samples.shape[0]):
+        energy[a], aligned[a] = _energies(x[samples[a]], residual[a])
+        largest[a] = largest_correlation(scores[a], residual[a], np.sqrt(energy[a]), atoms, norms, longest, error, rounding, nonnegative)

@@ -1,0 +1,54 @@
+"""Inner products and updates of short rows, written so that LLVM vectorises them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+# Sums may be reordered, which vectorising needs; NaN and infinity keep their meaning, unlike under fastmath=True.
+REORDERED = {"reassoc", "contract", "arcp", "nsz"}
+
+
+@njit(cache=True, fastmath=REORDERED, inline="never")
+def dot(a: Floats, b: Floats) -> Any:
+    """⟨a, b⟩ in the wider of the two precisions."""
+    total = a[0] * b[0] * 0
+    for c in range(a.shape[0]):
+        total += a[c] * b[c]
+    return total
+
+
+@njit(cache=True, fastmath=REORDERED, inline="never")
+def add_multiple(a: float, x: Floats, y: Floats) -> None:
+    """y += a·x."""
+    for c in range(x.shape[0]):
+        y[c] += a * x[c]
+
+
+@njit(cache=True, fastmath=REORDERED, inline="never")
+def dot_four(a: Floats, atoms: Floats, j: NDArray[np.int64], begin: int, out: Floats) -> None:
+    """out[begin:begin+4] = ⟨a, atoms[j[begin:begin+4]]⟩, reading a once."""
+    b0, b1, b2, b3 = atoms[j[begin]], atoms[j[begin + 1]], atoms[j[begin + 2]], atoms[j[begin + 3]]
+    s0 = s1 = s2 = s3 = a[0] * b0[0] * 0
+    for c in range(a.shape[0]):
+        v = a[c]
+        s0 += v * b0[c]
+        s1 += v * b1[c]
+        s2 += v * b2[c]
+        s3 += v * b3[c]
+    out[begin], out[begin + 1], out[begin + 2], out[begin + 3] = s0, s1, s2, s3
+
+
+@njit(cache=True)
+def gathered_dots(a: Floats, atoms: Floats, chosen: NDArray[np.int64], out: Floats) -> None:
+    """out[i] = ⟨a, atoms[chosen[i]]⟩."""
+    n = chosen.shape[0]
+    for i in range(0, n - n % 4, 4):
+        dot_four(a, atoms, chosen, i, out)
+    for i in range(n - n % 4, n):
+        out[i] = dot(a, atoms[chosen[i]])
