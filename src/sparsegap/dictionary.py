@@ -97,6 +97,11 @@ class Dictionary:
         return Dictionary(self.atoms / safe[:, None], self.bias)
 
     @cached_property
+    def mean(self) -> Tensor:
+        """(d,) mean of the atoms: what all correlations of a residual have in common."""
+        return self.atoms.mean(0)
+
+    @cached_property
     def gram(self) -> Tensor:
         """(m, m) inner products of the atoms: m²·4 bytes in float32, 2·m²·d FLOPs once."""
         return self.atoms @ self.atoms.T

@@ -81,6 +81,11 @@ class Screen:
         out = self._buffer[: len(residual)]
         return torch.mm(residual.to(out.dtype), self._atoms.T, out=out)
 
+    def exact(self, residual: Tensor) -> Tensor:
+        """(a, m) scores in the precision of the dictionary, whatever that of the passes. A new tensor."""
+        self.rows += len(residual)
+        return residual @ self.dictionary.atoms.T
+
     def error(self) -> float:
         """c such that |score − exact| ≤ c·‖residual‖·‖atom‖: rounding of both factors and of the result, and of the accumulation."""
         width = self.dictionary.width
