@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tests.conftest import DICTIONARIES, WIDTH, duplicated, orthonormal, rank_deficient, unit
@@ -131,7 +130,7 @@ def test_a_lasso_is_certified_and_its_objective_is_the_smallest(case: Case, make
     found, reference = case.solve(problem, x), solve(problem, x, "fista", tolerance=1e-9, max_iterations=100_000)
     check_feasible(problem, x, found)
     assert bool(reference.certificate.within(1e-8).all())
-    assert bool((found.certificate.value >= reference.certificate.lower_bound).all())
+    assert bool((found.certificate.value >= reference.certificate.lower_bound * (1 - 1e-12)).all())
     if case.optimal:
         assert bool(found.certificate.within(TOLERANCE).all())
         torch.testing.assert_close(found.certificate.value, reference.certificate.value, rtol=1.01 * TOLERANCE, atol=0)
@@ -300,9 +299,9 @@ def test_read_only_and_strided_inputs(case: Case) -> None:
     dictionary = unit()
     x = samples(dictionary)
     expected = case.run(dictionary, x).certificate.value
-    frozen = np.array(x)
+    frozen = x.numpy().copy()
     frozen.setflags(write=False)
-    columns = torch.stack([x, x + 1]).permute(1, 2, 0)[..., 0]
+    columns = torch.stack([x, x + 1], dim=-1)[..., 0]
     assert not columns.is_contiguous()
     for same in (torch.from_numpy(frozen), columns):
         torch.testing.assert_close(case.run(dictionary, same).certificate.value, expected)
@@ -336,7 +335,7 @@ def test_every_operator_is_counted(case: Case) -> None:
     dictionary = unit()
     x = samples(dictionary)
     with Counter() as counter:
-        case.run(dictionary, x)
+        case.run(dictionary, x, max_iterations=20)
     assert counter.flops > 2 * x.numel()
     assert case.run(dictionary, x).cost.seconds > 0
 
