@@ -29,7 +29,7 @@ LAYERS = (
     ("shards", "texts"),
     ("activations", "code_store", "language_model", "checkpoints"),
     ("readers", "harvest", "fit", "gap"),
-    ("gap_record", "charts"),
+    ("gap_record", "charts", "number_formats", "rung_rows"),
     ("figures",),
     ("report", "study", "store", "run"),
     ("options", "catalogue", "bench"),

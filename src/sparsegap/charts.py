@@ -1,7 +1,7 @@
 """One look for every figure: fonts, axes, and a colour that belongs to a method's name wherever it appears.
 
-A figure is a Vega-Lite spec in its light form. Every colour in it is one of the tokens below, so that the page can bind the same spec to CSS
-variables (light, dark and print then need no second spec) and an exported file can be dark by exchanging tokens.
+A figure is a Vega-Lite spec in its light form. Every colour in it is one of the tokens below, so that the page can bind the same spec to
+CSS variables (light, dark and print then need no second spec) and an exported file can be dark by exchanging tokens.
 Hues follow Okabe & Ito (2008), "Color Universal Design", darkened or lightened until each keeps a contrast of 3:1 with its background.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any, Literal
 
@@ -66,7 +66,10 @@ METHODS: dict[str, str] = {
 SPARE = ("olive", "slate", "green", "plum", "orange")
 
 # How a method is called in a legend, where its name is not yet what a person would say.
-CALLED = {"encoder": "the encoder", "htp": "hard thresholding", "omp": "OMP", "lasso": "lasso, certified", "pca": "PCA"}
+CALLED = {
+    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "best": "best found",
+    "lasso": "lasso, certified", "pca": "PCA",
+}
 
 
 def light(token: str) -> str:
@@ -74,14 +77,9 @@ def light(token: str) -> str:
     return TOKENS[token][0]
 
 
-def colour(method: str) -> str:
-    """The colour of a method, by its name: the same in every figure, also for a name that nobody listed."""
-    return light(token(method))
-
-
-def legend() -> alt.Legend:
-    """A legend of methods in two columns, by the names of `CALLED`."""
-    return alt.Legend(columns=2, labelExpr=f"({json.dumps(CALLED)})[datum.label] || datum.label")
+def token(method: str) -> str:
+    """The token of a method's colour: the same in every figure, also for a name that nobody listed."""
+    return METHODS.get(method) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
 
 
 def variable(method: str) -> str:
@@ -89,15 +87,21 @@ def variable(method: str) -> str:
     return f"var(--{token(method)})"
 
 
-def token(method: str) -> str:
-    """The token of a method's colour."""
-    return METHODS.get(method) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
+def called(method: str) -> str:
+    """What a person calls a method."""
+    return CALLED.get(method, method)
 
 
-def colours(methods: Iterable[str]) -> alt.Scale:
-    """A colour scale that binds each method to its own colour, in the order given."""
-    domain = list(dict.fromkeys(methods))
-    return alt.Scale(domain=domain, range=[colour(method) for method in domain])
+def hue(rows: Sequence[Row], legend: alt.Legend | None = None) -> alt.Color:
+    """The colour channel of rows: each `method` in its own colour, in the order of the rows."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    scale = alt.Scale(domain=methods, range=[light(token(method)) for method in methods])
+    return alt.Color("method:N", scale=scale, legend=legend)
+
+
+def legend() -> alt.Legend:
+    """A legend of methods in two columns, by what a person calls them."""
+    return alt.Legend(columns=2, labelExpr=f"({json.dumps(CALLED)})[datum.label] || datum.label")
 
 
 def theme() -> dict[str, Any]:
@@ -119,21 +123,31 @@ def theme() -> dict[str, Any]:
     }
 
 
-def finish(layers: alt.LayerChart | alt.Chart, *, title: str, description: str, height: int, columns: dict[str, str]) -> Any:
+def overlaid(layers: Sequence[Any], rows: Sequence[Row]) -> alt.LayerChart:
+    """Layers over the same rows."""
+    return alt.LayerChart(layer=list(layers), data=data(rows))
+
+
+def finish(chart: alt.LayerChart, *, title: str, description: str, height: int, columns: dict[str, str]) -> alt.LayerChart:
     """A chart in the house look: as wide as its container, described in words, and with the names of the columns of its table.
 
-    `title` heads the figure, `description` says in words what it shows (the alternative text), `columns` names the columns of the first
-    data set's rows that the table behind the figure shows. Title and columns are the spec's `usermeta`; a page writes them in its own type.
+    `title` heads the figure, `description` says in words what it shows (the alternative text), `columns` names the columns of the
+    rows that the table behind the figure shows. Title and columns are the spec's `usermeta`; a page writes them in its own type.
     """
-    return layers.properties(
+    finished: alt.LayerChart = chart.properties(
         width="container", height=height, description=description, usermeta={"title": title, "columns": columns},
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"), padding={"left": 2, "right": 6, "top": 6, "bottom": 4},
     ).configure(**theme())
+    return finished
 
 
 def data(rows: Sequence[Row]) -> alt.InlineData:
     """Rows as the inline data of a chart; what is not finite becomes null, which JSON can say and a chart leaves out."""
-    return alt.InlineData(values=[{key: None if isinstance(value, float) and not isfinite(value) else value for key, value in row.items()} for row in rows])
+    return alt.InlineData(values=[{key: _finite(value) for key, value in row.items()} for row in rows])
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def spec(chart: Any) -> dict[str, Any]:
@@ -153,40 +167,48 @@ def css(mode: str) -> str:
     return "".join(f"--{token}:{values[mode == 'dark']};" for token, values in TOKENS.items())
 
 
-def bars(axis: alt.X, rows: Sequence[Row], tooltip: list[alt.Tooltip], *, end: str | None = None) -> alt.Chart:
-    """A bar for each row in the lower half of its line, in its method's colour; from `axis` to the column `end`, or from zero.
+def line() -> alt.Y:
+    """The vertical place of a row, by its `key`: one line each, in the order of the rows, with no axis."""
+    return alt.Y("key:N", sort=None, axis=None)
 
-    A row's `key` tells it from the others, its `method` gives the colour.
-    """
-    colour_of = alt.Color("method:N", scale=colours(row["method"] for row in rows), legend=None)
-    marks = alt.Chart().mark_bar(size=14, yOffset=9, cornerRadius=2)
-    ends = {} if end is None else {"x2": alt.X2(f"{end}:Q")}
-    return marks.encode(x=axis, y=alt.Y("key:N", sort=None, axis=None), color=colour_of, tooltip=tooltip, **ends)
+
+def line_heights(rows: Sequence[Row]) -> int:
+    """The height of a figure with one line for each row."""
+    return LINE * max(1, len(rows))
+
+
+def bars(axis: alt.X, rows: Sequence[Row], tooltip: list[alt.Tooltip], *, end: str | None = None) -> alt.Chart:
+    """A bar for each row in the lower half of its line, in its method's colour; from `axis` to the column `end`, or from zero."""
+    bar: alt.Chart = alt.Chart().mark_bar(size=14, yOffset=9, cornerRadius=2).encode(x=axis, y=line(), color=hue(rows), tooltip=tooltip)
+    if end is not None:
+        bar = bar.encode(x2=f"{end}:Q")
+    return bar
 
 
 def whiskers(low: str, high: str) -> alt.Chart:
     """The interval of each row as a line over its bar."""
-    line = alt.Chart().mark_rule(strokeWidth=2, yOffset=9, color=light("ink"))
-    return line.encode(x=alt.X(f"{low}:Q"), x2=f"{high}:Q", y=alt.Y("key:N", sort=None, axis=None))
+    rule: alt.Chart = alt.Chart().mark_rule(strokeWidth=2, yOffset=9, color=light("ink")).encode(x=f"{low}:Q", x2=f"{high}:Q", y=line())
+    return rule
 
 
 def named_lines(name: str, note: str) -> list[alt.Chart]:
     """The name of each row above its bar at the left, its figures at the right: legible at any width, and no axis to reserve room for."""
-    y = alt.Y("key:N", sort=None, axis=None)
-    room = alt.ExprRef("width - 112")
-    return [
-        alt.Chart().mark_text(align="left", baseline="middle", yOffset=-9, limit=room).encode(x=alt.value(0), y=y, text=f"{name}:N"),
-        alt.Chart().mark_text(align="right", baseline="middle", yOffset=-9, fontWeight=600).encode(x=alt.value("width"), y=y, text=f"{note}:N"),
-    ]
+    names = alt.Chart().mark_text(align="left", baseline="middle", yOffset=-9, limit=alt.ExprRef("width - 112"))
+    notes = alt.Chart().mark_text(align="right", baseline="middle", yOffset=-9, fontWeight=600)
+    return [names.encode(x=alt.value(0), y=line(), text=f"{name}:N"), notes.encode(x=alt.value("width"), y=line(), text=f"{note}:N")]
 
 
 def labels(x: alt.X, y: alt.Y, text: str, *, align: Literal["left", "right"], dx: float, dy: float,
            source: alt.Chart | None = None) -> list[alt.Chart]:
     """Text beside points, with a halo in the colour of the page so that lines behind it do not disturb."""
     base = alt.Chart() if source is None else source
-    place = {"align": align, "dx": dx, "dy": dy}
-    halo = base.mark_text(**place, stroke=light("surface"), strokeWidth=4, strokeJoin="round")
-    return [mark.encode(x=x, y=y, text=f"{text}:N") for mark in (halo, base.mark_text(**place))]
+    halo = base.mark_text(align=align, dx=dx, dy=dy, stroke=light("surface"), strokeWidth=4, strokeJoin="round")
+    return [mark.encode(x=x, y=y, text=f"{text}:N") for mark in (halo, base.mark_text(align=align, dx=dx, dy=dy))]
+
+
+def listed(rows: Sequence[Row], name: str, note: str) -> str:
+    """Rows in words, for a description: "name note; name note."."""
+    return "; ".join(f"{row[name]} {row[note]}" for row in rows) + "."
 
 
 def vega_lite_version() -> str:

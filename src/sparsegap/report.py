@@ -1,7 +1,7 @@
 """The page of a gap record: one HTML file that needs no network and no server.
 
-Scripts, styles, data and figures are inside the file. Its content policy forbids every fetch and every script but the two that it was written
-with (by their hashes), so that text from data could do nothing even if an escape were missed.
+Scripts, styles, data and figures are inside the file. Its content policy forbids every fetch and every script but the two that it was
+written with (by their hashes), so that text from data could do nothing even if an escape were missed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Headline:
-    """The answer in figures: the encoder's rung, the best codes on the same dictionary, the cheapest that are nearly as good, the shares."""
+    """The answer in figures: the encoder's codes, the best on the same dictionary, the cheapest that are nearly as good, the shares."""
 
     own: Rung
     best: Rung
@@ -153,7 +153,8 @@ def _figure(name: str, spec: dict[str, Any]) -> Figure:
     rows, titles = table(spec), spec["usermeta"]["columns"]
     columns = [Column(title, _is_number(rows, key)) for key, title in titles.items()]
     cells = [[_cell(key, row.get(key), _decimals(rows, key)) for key in titles] for row in rows]
-    return Figure(name, spec["usermeta"]["title"], Markup(script_json(spec)), Markup(charts.recolour(_drawn(spec, "svg").decode(), "css")), columns, cells)
+    still = charts.recolour(_drawn(spec, "svg").decode(), "css")
+    return Figure(name, spec["usermeta"]["title"], Markup(script_json(spec)), Markup(still), columns, cells)
 
 
 def _is_number(rows: list[charts.Row], key: str) -> bool:
@@ -191,13 +192,14 @@ def _drawn(spec: dict[str, Any], kind: str) -> bytes:
 def _bundle() -> str:
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(vl_version=charts.vega_lite_version())).replace("\r\n", "\n")
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", charts.vega_lite_version())).replace("\r\n", "\n")
 
 
 def _templates() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("sparsegap"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = PackageLoader("sparsegap")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     formats = ("fixed", "percent", "change", "significant", "quantity", "count", "interval", "percent_interval")
     environment.filters.update({name: getattr(number_formats, name) for name in formats})
     return environment

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-Record = Annotated[Path, typer.Argument(metavar="FOLDER", help="What `sparsegap gap` wrote: a folder with gap.json, or that file.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes; report.html beside gap.json without it.", show_default=False)]
-Figures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also write each figure as SVG, PNG and Vega-Lite JSON.", show_default=False)]
+Record = Annotated[Path, typer.Argument(metavar="FOLDER", help="What `sparsegap gap` wrote: a folder with gap.json.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes; without it, beside gap.json.", show_default=False)]
+Figures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Also each figure, as SVG, PNG and Vega-Lite.", show_default=False)]
 
 
 def report(record: Record, out: Out = None, figures: Figures = None) -> None:

@@ -2,66 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 
-from sparsegap.charts import Row, colours, data, finish, labels, light
+from sparsegap.charts import Row, called, finish, hue, labels, light, overlaid
+from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 from sparsegap.gap_record import GapRecord, Rung
+
+X_TITLE, Y_TITLE = "cost in encoder passes (EPU), log scale", "FVU, less is better"
 
 
 def cost(gap: GapRecord) -> alt.LayerChart:
-    """FVU against cost in encoder passes (log scale) for the rungs of the ladder, with the frontier of those that nothing cheaper beats."""
-    rows = [_row(rung) for rung in gap.rungs if rung.role == "ladder" and rung.price.epu]
-    middle = (min((row["epu"] for row in rows), default=1.0) * max((row["epu"] for row in rows), default=1.0)) ** 0.5
-    for row in rows:
-        row["side"] = "left" if row["epu"] > middle else "right"
-    x = alt.X("epu:Q", title="cost in encoder passes (EPU), log scale", scale=alt.Scale(type="log", domain=_span(rows), nice=False),
-              axis=alt.Axis(values=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], format="~g", grid=True))
-    y = alt.Y("fvu:Q", title="FVU, less is better", scale=alt.Scale(zero=False, padding=18))
-    layers = alt.layer(_frontier(rows, x, y), *_points(rows, x, y), data=data(rows))
+    """FVU against cost in encoder passes for the ladder on the given dictionary, with the steps that join what nothing cheaper equals."""
+    rows = [_row(rung) for rung in gap.rungs if rung.role == "ladder" and rung.dictionary == "given" and rung.price.epu]
+    span = _span(rows)
+    middle = (span[0] * span[1]) ** 0.5
+    for row, best in zip(rows, efficient([(row["epu"], row["fvu"]) for row in rows]), strict=True):
+        row |= {"efficient": best, "side": "left" if row["epu"] > middle else "right"}
+    ticks = alt.Axis(values=[1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], format="~g", grid=True)
+    x = alt.X("epu:Q", title=X_TITLE, scale=alt.Scale(type="log", domain=span, nice=False), axis=ticks)
+    y = alt.Y("fvu:Q", title=Y_TITLE, scale=alt.Scale(zero=False, padding=26))
+    points = "; ".join(f"{row['codes']}: {row['epu']:.1f} encoder passes, FVU {row['fvu']:.3f}" for row in rows)
     return finish(
-        layers, title="Quality against cost", height=320, description=_in_words(rows),
-        columns={"codes": "codes", "epu": "EPU", "epu_low": "quartiles from", "epu_high": "to", "fvu": "FVU", "on_frontier": "nothing cheaper is as good"},
+        overlaid(_layers(rows, x, y), rows), title="Quality against cost", height=320,
+        description=f"Scatter chart of the fraction of variance unexplained against cost in encoder passes. {points}.",
+        columns=FVU_COLUMNS | {"epu": "EPU", "epu_low": "quartiles from", "epu_high": "to", "efficient": "nothing cheaper is as good"},
     )
 
 
-def frontier(points: list[tuple[float, float]]) -> list[bool]:
-    """For each (cost, error) whether no other point is at most as dear and better, or cheaper and as good."""
+def efficient(points: list[tuple[float, float]]) -> list[bool]:
+    """For each (cost, error) whether every cheaper or equally dear point is worse."""
     return [not any(a <= cost and b <= error and (a, b) != (cost, error) for a, b in points) for cost, error in points]
 
 
 def _row(rung: Rung) -> Row:
     price = rung.price
-    return {"key": rung.name, "method": rung.series, "codes": rung.label, "fvu": rung.fvu.value, "low": rung.fvu.low, "high": rung.fvu.high, "epu": price.epu,
-            "epu_low": price.epu_low, "epu_high": price.epu_high}
+    return fvu_row(rung) | {"name": called(rung.series), "epu": price.epu, "epu_low": price.epu_low, "epu_high": price.epu_high}
 
 
 def _span(rows: list[Row]) -> list[float]:
     ends = [row[name] for row in rows for name in ("epu", "epu_low", "epu_high") if row[name]] or [1.0]
-    return [min(1.0, *ends) * 0.9, max(*ends, 2.0) * 1.25]
+    return [min(1.0, *ends) * 0.9, max(2.0, *ends) * 1.25]
 
 
-def _frontier(rows: list[Row], x: alt.X, y: alt.Y) -> alt.Chart:
-    for row, best in zip(rows, frontier([(row["epu"], row["fvu"]) for row in rows]), strict=True):
-        row["on_frontier"] = best
-    line = alt.Chart().mark_line(interpolate="step-after", color=light("line"), strokeWidth=2).encode(x=x, y=y)
-    return line.transform_filter("datum.on_frontier")
-
-
-def _points(rows: list[Row], x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    colour = alt.Color("method:N", scale=colours(row["method"] for row in rows), legend=None)
-    tooltip = [alt.Tooltip("codes:N"), alt.Tooltip("epu:Q", title="EPU", format=".2f"), alt.Tooltip("fvu:Q", title="FVU", format=".4f"),
-               alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f")]
+def _layers(rows: list[Row], x: alt.X, y: alt.Y) -> list[Any]:
+    colour = hue(rows)
     base = alt.Chart()
-    right = [layer.transform_filter("datum.side == 'right'") for layer in labels(x, y, "codes", align="left", dx=6, dy=-13)]
-    left = [layer.transform_filter("datum.side == 'left'") for layer in labels(x, y, "codes", align="right", dx=-6, dy=-13)]
+    steps = base.mark_line(interpolate="step-after", color=light("line"), strokeWidth=2).encode(x=x, y=y)
+    tooltip = fvu_tooltip(alt.Tooltip("epu:Q", title="EPU", format=".2f"))
+    right = [layer.transform_filter("datum.side == 'right'") for layer in labels(x, y, "name", align="left", dx=6, dy=-13)]
+    left = [layer.transform_filter("datum.side == 'left'") for layer in labels(x, y, "name", align="right", dx=-6, dy=15)]
     return [
-        base.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", title="FVU, less is better"), y2="high:Q", color=colour),
-        base.mark_rule(strokeWidth=1.5).encode(x=alt.X("epu_low:Q", title=x.title if isinstance(x.title, str) else ""), x2="epu_high:Q", y=y, color=colour),
+        steps.transform_filter("datum.efficient"),
+        base.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", title=Y_TITLE), y2="high:Q", color=colour),
+        base.mark_rule(strokeWidth=1.5).encode(x=alt.X("epu_low:Q", title=X_TITLE), x2="epu_high:Q", y=y, color=colour),
         base.mark_circle(size=110, opacity=1).encode(x=x, y=y, color=colour, tooltip=tooltip),
         *right, *left,
     ]
-
-
-def _in_words(rows: list[Row]) -> str:
-    points = "; ".join(f"{row['codes']}: {row['epu']:.1f} encoder passes, FVU {row['fvu']:.3f}" for row in rows)
-    return f"Scatter chart of the fraction of variance unexplained against cost in encoder passes. {points}."

@@ -6,70 +6,69 @@ from typing import Any
 
 import altair as alt
 
-from sparsegap.charts import Row, colours, data, finish, labels, legend, light
+from sparsegap.charts import Row, data, finish, hue, labels, legend, light, overlaid
+from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 from sparsegap.gap_record import GapRecord, Match, Rung
-
-X_TITLE, Y_TITLE = "active atoms per sample (L0, mean)", "FVU, less is better"
 from sparsegap.number_formats import change
 
 
 def frontier(gap: GapRecord) -> alt.LayerChart:
     """FVU against mean L0: each method's curve on the given dictionary, the encoder as a point, arrows to equal L0 and to equal FVU."""
-    rungs = [rung for rung in gap.rungs if rung.role in ("ladder", "frontier") and rung.dictionary == "given"]
-    curves = [series for series in dict.fromkeys(rung.series for rung in rungs) if sum(rung.series == series for rung in rungs) > 1]
-    own = rungs[0].series if rungs else ""
-    rows = [_row(rung) for rung in rungs if rung.series in (own, *curves)]
-    x = alt.X("l0:Q", title=X_TITLE, scale=alt.Scale(zero=True, nice=True))
-    y = alt.Y("fvu:Q", title=Y_TITLE, scale=alt.Scale(zero=True))
-    layers = alt.layer(*_curves(rows, x, y), *_arrows(gap.matched, x, y), data=data(rows))
+    rows = [fvu_row(rung) | {"l0": rung.l0.quantiles.mean} for rung in on_curves(gap)]
+    x = alt.X("l0:Q", title="active atoms per sample (L0, mean)", scale=alt.Scale(zero=True, nice=True))
+    y = alt.Y("fvu:Q", title="FVU, less is better", scale=alt.Scale(zero=True))
+    points = "; ".join(f"{row['codes']}: {row['l0']:.1f} atoms, FVU {row['fvu']:.3f}" for row in rows)
     return finish(
-        layers, title="Sparsity against quality", height=360, description=_in_words(rows, gap.matched),
-        columns={"method": "series", "codes": "codes", "l0": "active atoms per sample", "fvu": "FVU", "low": "95 % from", "high": "to"},
+        overlaid([*_curves(rows, x, y), *_arrows(gap.matched, x, y)], rows), title="Sparsity against quality", height=360,
+        description=f"Line chart of the fraction of variance unexplained against active atoms. {points}. {_in_words(gap.matched)}",
+        columns={"method": "series", **FVU_COLUMNS, "l0": "active atoms per sample"},
     )
 
 
-def _row(rung: Rung) -> Row:
-    return {"key": rung.name, "method": rung.series, "codes": rung.label, "l0": rung.l0.quantiles.mean, "fvu": rung.fvu.value, "low": rung.fvu.low, "high": rung.fvu.high}
+def on_curves(gap: GapRecord) -> list[Rung]:
+    """The encoder's own codes, and every rung on the given dictionary whose series has several points."""
+    rungs = [rung for rung in gap.rungs if rung.role in ("ladder", "frontier") and rung.dictionary == "given"]
+    several = {rung.series for rung in rungs if sum(rung.series == other.series for other in rungs) > 1}
+    return [*rungs[:1], *(rung for rung in rungs[1:] if rung.series in several)]
 
 
 def _curves(rows: list[Row], x: alt.X, y: alt.Y) -> list[Any]:
     pick = alt.selection_point(fields=["method"], bind="legend", name="pick")
     strength = alt.when(pick).then(alt.value(1)).otherwise(alt.value(0.15))
-    hue = alt.Color("method:N", scale=colours(row["method"] for row in rows), legend=legend())
-    tooltip = [alt.Tooltip("codes:N"), alt.Tooltip("l0:Q", title="active atoms per sample", format=".1f"), alt.Tooltip("fvu:Q", title="FVU", format=".4f"),
-               alt.Tooltip("low:Q", title="95 % from", format=".4f"), alt.Tooltip("high:Q", title="to", format=".4f")]
-    base = alt.Chart()
+    colour, base = hue(rows, legend()), alt.Chart()
+    tooltip = fvu_tooltip(alt.Tooltip("l0:Q", title="active atoms per sample", format=".1f"))
     return [
-        base.mark_line(strokeWidth=2).encode(x=x, y=y, color=hue, opacity=strength),
-        base.mark_circle(size=70).encode(x=x, y=y, color=hue, opacity=strength, tooltip=tooltip).add_params(pick),
+        base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, opacity=strength),
+        base.mark_circle(size=70).encode(x=x, y=y, color=colour, opacity=strength, tooltip=tooltip).add_params(pick),
     ]
 
 
 def _arrows(matched: list[Match], x: alt.X, y: alt.Y) -> list[Any]:
-    """Arrows from the encoder's point to the best method's curve: down at equal L0, left at equal FVU; their words stand in the free corner."""
+    """From the encoder's point to the best method's curve: down at equal L0, left at equal FVU; the words stand in the free corner."""
     if not matched:
         return []
     best = min(matched, key=lambda match: match.fvu_at_own_l0.value)
-    ink, dashes = light("ink"), [4, 3]
-    down = alt.Chart(data([{"l0": best.own_l0, "fvu": best.own_fvu, "to": best.fvu_at_own_l0.value}]))
+    fewer = "" if best.bracketed else "at most "
+    down = alt.Chart(data([{"l0": best.own_l0, "fvu": best.own_fvu, "to": best.fvu_at_own_l0.value, "name": "the encoder"}]))
     left = alt.Chart(data([{"l0": best.own_l0, "fvu": best.own_fvu, "to": best.atoms_at_own_fvu.value}]))
-    words = alt.Chart(data([{"line": 0, "words": f"↓ same L0: {change(best.fvu_at_own_l0.value / best.own_fvu - 1)} error"},
-                            {"line": 1, "words": f"← same error: {best.atoms_at_own_fvu.value:.0f} atoms, not {best.own_l0:.0f}"}]))
+    said = [f"↓ same L0: {change(best.fvu_at_own_l0.value / best.own_fvu - 1)} error",
+            f"← same error: {fewer}{best.atoms_at_own_fvu.value:.0f} atoms, not {best.own_l0:.0f}"]
+    rule: dict[str, Any] = {"color": light("ink"), "strokeDash": [4, 3]}
+    head: dict[str, Any] = {"color": light("ink"), "filled": True, "size": 60, "opacity": 1}
+    corner: dict[str, Any] = {"x": alt.value("width"), "text": "words:N"}
     return [
-        down.mark_rule(color=ink, strokeDash=dashes).encode(x=x, y=y, y2="to:Q"),
-        left.mark_rule(color=ink, strokeDash=dashes).encode(x=x, x2="to:Q", y=y),
-        down.mark_point(shape="triangle-down", filled=True, size=60, opacity=1, color=ink).encode(x=x, y=alt.Y("to:Q")),
-        left.mark_point(shape="triangle-left", filled=True, size=60, opacity=1, color=ink).encode(x=alt.X("to:Q"), y=y),
-        *labels(x, y, "name", align="left", dx=9, dy=-9, source=down.transform_calculate(name="'the encoder'")),
-        *(words.mark_text(align="right", baseline="top", dy=18 * line).encode(x=alt.value("width"), y=alt.value(2), text="words:N")
-          .transform_filter(f"datum.line == {line}") for line in (0, 1)),
+        down.mark_rule(**rule).encode(x=x, y=y, y2="to:Q"),
+        left.mark_rule(**rule).encode(x=x, x2="to:Q", y=y),
+        down.mark_point(shape="triangle-down", **head).encode(x=x, y="to:Q"),
+        left.mark_point(shape="triangle-left", **head).encode(x="to:Q", y=y),
+        *labels(x, y, "name", align="left", dx=9, dy=-9, source=down),
+        *(alt.Chart(data([{"words": words}])).mark_text(align="right", baseline="top").encode(y=alt.value(2 + 18 * number), **corner)
+          for number, words in enumerate(said)),
     ]
 
 
-def _in_words(rows: list[Row], matched: list[Match]) -> str:
-    points = "; ".join(f"{row['codes']}: {row['l0']:.1f} atoms, FVU {row['fvu']:.3f}" for row in rows)
-    matches = " ".join(
-        f"{match.method} has FVU {match.fvu_at_own_l0.value:.3f} at the encoder's L0 of {match.own_l0:.1f}, and the encoder's FVU of {match.own_fvu:.3f} "
-        f"at L0 {match.atoms_at_own_fvu.value:.1f}." for match in matched
+def _in_words(matched: list[Match]) -> str:
+    return " ".join(
+        f"{match.method} has FVU {match.fvu_at_own_l0.value:.3f} at the encoder's L0 of {match.own_l0:.1f}, "
+        f"and the encoder's FVU of {match.own_fvu:.3f} at L0 {match.atoms_at_own_fvu.value:.1f}." for match in matched
     )
-    return f"Line chart of the fraction of variance unexplained against the number of active atoms. {points}. {matches}"
