@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sparsegap.errors import InputError
 from sparsegap.options import option_table
 from sparsegap.registry import member, names, problems
 
-# Subpackages that are not lists of members a person chooses from.
-NOT_LISTS = ("benchmarks", "commands", "kernels")
+# The subpackages that a person chooses from. What is in them is found by scanning.
+LISTS = ("encoders", "figures", "metrics", "solvers")
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,9 @@ class Entry:
 
 def folders(only: str | None = None) -> list[str]:
     """The folders that are lists, or the one named. Raises InputError for a name that is none of them."""
-    here = str(Path(__file__).parent)
-    found = sorted(info.name for info in pkgutil.iter_modules([here]) if info.ispkg and info.name not in NOT_LISTS)
-    if only is not None and only not in found:
-        raise InputError(f"there is no folder '{only}'; there are: {', '.join(found)}")
-    return [only] if only else found
+    if only is not None and only not in LISTS:
+        raise InputError(f"there is no folder '{only}'; there are: {', '.join(LISTS)}")
+    return [only] if only else list(LISTS)
 
 
 def entries(folder: str) -> list[Entry]:

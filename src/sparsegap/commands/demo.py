@@ -14,7 +14,7 @@ Tokens = Annotated[int, typer.Option(help="Tokens to train the SAE on; a seventh
 Atoms = Annotated[int, typer.Option(help="Atoms of the SAE.", min=64)]
 
 
-def demo(out: Out = Path("sparsegap-demo"), tokens: Tokens = 60_000, atoms: Atoms = 4096) -> None:
+def demo(context: typer.Context, out: Out = Path("sparsegap-demo"), tokens: Tokens = 60_000, atoms: Atoms = 4096) -> None:
     """Record activations of Gemma 3 270M on English text, train a small SAE on them, and report its gap.
 
     Takes about five minutes on two cores and 250 MB of disk. Each step is a command of its own, printed before it runs.
@@ -22,14 +22,12 @@ def demo(out: Out = Path("sparsegap-demo"), tokens: Tokens = 60_000, atoms: Atom
     from rich.console import Console
     from rich.markup import escape
 
-    from sparsegap.cli import application
-
     console = Console()
-    app, began = application(), time.perf_counter()
+    program, began = context.find_root().command, time.perf_counter()
     steps = _steps(out, tokens, atoms)
     for number, (title, arguments) in enumerate(steps, 1):
         console.print(f"\n[bold]{number}/{len(steps)}  {title}[/]\n[dim]$ sparsegap {escape(shlex.join(arguments))}[/]")
-        status = app(arguments, prog_name="sparsegap", standalone_mode=False)
+        status = program.main(arguments, prog_name="sparsegap", standalone_mode=False)
         if isinstance(status, int) and status:
             raise typer.Exit(status)
     minutes = (time.perf_counter() - began) / 60
