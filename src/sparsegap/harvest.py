@@ -25,7 +25,7 @@ from sparsegap.language_model import LanguageModel
 from sparsegap.shards import package_versions
 from sparsegap.texts import Texts
 
-TOKENS_PER_PART = 16384
+TOKENS_PER_PART = 8192
 STORED = {"float16": 2, "float32": 4}
 OWN_SPACE = "measured on its first part"
 

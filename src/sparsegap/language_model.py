@@ -55,8 +55,7 @@ class LanguageModel:
 
     def __init__(self, decoder: nn.Module, tokenizer: Any, layer: int, origin: Origin) -> None:
         layers = decoder_layers(decoder)
-        if not 0 <= layer < len(layers):
-            raise InputError(f"{origin.name} has layers 0 to {len(layers) - 1}, so there is no layer {layer}")
+        _require_layer(layer, len(layers), origin.name)
         del layers[layer + 1 :]
         self.decoder = decoder.eval()
         self.tokenizer = tokenizer
@@ -76,6 +75,8 @@ class LanguageModel:
         transformers = _transformers()
         origin = find_model(name)
         with _quiet():
+            config = _loaded(origin, transformers.AutoConfig)
+            _require_layer(layer, config.get_text_config().num_hidden_layers, origin.name)
             model = _loaded(origin, transformers.AutoModelForCausalLM, dtype=getattr(torch, arithmetic), use_safetensors=True)
             tokenizer = _loaded(origin, transformers.AutoTokenizer)
         pinned = getattr(model.config, "_commit_hash", None)
@@ -129,6 +130,11 @@ def decoder_layers(decoder: nn.Module) -> nn.ModuleList:
     if len(lists) != 1:
         raise InputError(f"{type(decoder).__name__} has {len(lists)} lists of {depth} modules, so its decoder layers cannot be told")
     return lists[0]
+
+
+def _require_layer(layer: int, depth: int, name: str) -> None:
+    if not 0 <= layer < depth:
+        raise InputError(f"{name} has layers 0 to {depth - 1}, so there is no layer {layer}")
 
 
 def _beginning(tokenizer: Any, name: str) -> int:
@@ -249,17 +255,18 @@ def _transformers() -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' notes and progress bars out of our own output."""
-    log = logging.getLogger("transformers")
-    level = log.level
+    logs = {name: logging.getLogger(name).level for name in ("transformers", "huggingface_hub")}
     bars = importlib.import_module("transformers.utils.logging")
     shown = bars.is_progress_bar_enabled()
-    log.setLevel(logging.ERROR)
+    for name in logs:
+        logging.getLogger(name).setLevel(logging.ERROR)
     bars.disable_progress_bar()
     with warnings.catch_warnings(), redirect_stderr(StringIO()):
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            log.setLevel(level)
+            for name, level in logs.items():
+                logging.getLogger(name).setLevel(level)
             if shown:
                 bars.enable_progress_bar()

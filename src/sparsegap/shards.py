@@ -181,13 +181,11 @@ class ShardWriter(Generic[M]):
     def __init__(self, folder: str | Path, manifest: M) -> None:
         self.folder = Path(folder)
         self.manifest = manifest
+        refuse_foreign(self.folder)
         if (self.folder / MANIFEST).exists():
             self.manifest = self._resumed(manifest)
-        else:
-            _require_empty(self.folder)
         if not self.complete:
             self._make_folder()
-            self._clear_temporaries()
             self._write_manifest()
 
     @property
@@ -231,15 +229,14 @@ class ShardWriter(Generic[M]):
         except OSError as error:
             raise InputError(f"cannot make the folder {self.folder}: {error.strerror}") from error
 
-    def _clear_temporaries(self) -> None:
-        for left in self.folder.glob(".*.tmp"):
-            left.unlink()
-
     def _write_manifest(self) -> None:
         write_atomically(self.folder / MANIFEST, (self.manifest.model_dump_json(indent=1) + "\n").encode())
 
 
-def _require_empty(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
+    """Raise InputError where a folder to write holds something else than a store; called early it spares a person the wait."""
+    if (folder / MANIFEST).exists():
+        return
     if folder.is_file():
         raise InputError(f"{folder} is a file; give a new or empty folder")
     entries = [entry.name for entry in folder.iterdir()] if folder.exists() else []

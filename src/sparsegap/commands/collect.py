@@ -41,17 +41,22 @@ def collect(
     What is stored is (raw − mean) / scale, with the beginning token and massive tokens left out; see the manifest in the folder.
     """
     import torch
+    from rich.console import Console
+    from rich.markup import escape
 
     from sparsegap import harvest
     from sparsegap.activations import ActivationStore
     from sparsegap.language_model import LanguageModel
+    from sparsegap.shards import refuse_foreign
     from sparsegap.texts import read_texts
 
     if threads is not None:
         torch.set_num_threads(max(1, threads))
     texts = read_texts([*text, *(more or [])])
     given = None if like is None else ActivationStore.open(like)
-    loaded = LanguageModel.load(model, layer, dtype)
+    refuse_foreign(out)
+    with Console(stderr=True).status(f"loading {escape(model)} (the first time may take a minute or two)"):
+        loaded = LanguageModel.load(model, layer, dtype)
     with _Bar(f"{loaded.origin.name}, layer {layer}") as watch:
         recorded = harvest.collect(
             loaded, texts, out, tokens=tokens, context=context, batch=batch, dtype=store, massive=massive, seed=seed, like=given,
@@ -73,10 +78,9 @@ class _Bar:
     def __enter__(self) -> Watch:
         from sparsegap.harvest import Progress
 
-        self.progress.start()
-
         def watch(now: Progress) -> None:
             if not self.progress.tasks:
+                self.progress.start()
                 self.progress.console.print(
                     f"{now.total:,} tokens, {now.total - now.done:,} to go: about {now.seconds_left:,.0f} s "
                     f"at {now.tokens_per_second:,.0f} a second, {now.bytes / 1e6:,.0f} MB on disk", highlight=False)
