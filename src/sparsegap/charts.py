@@ -34,10 +34,12 @@ TOKENS: dict[str, tuple[str, str]] = {
     "orange": ("#b57700", "#eba92b"),
     "green": ("#00875f", "#35c294"),
     "blue": ("#0b6cb3", "#5fb0ee"),
+    "sky": ("#1489a3", "#58c4dc"),
     "purple": ("#a6497f", "#e08fbe"),
     "plum": ("#6a4fb0", "#b3a0ec"),
     "slate": ("#4a5568", "#b9c2d0"),
     "olive": ("#7d7400", "#d9cf45"),
+    "crimson": ("#b3203a", "#f47d8c"),
     "grey": ("#7b818c", "#8b929e"),
 }
 
@@ -48,13 +50,15 @@ METHODS: dict[str, str] = {
     "htp": "green",
     "thresholding": "green",
     "omp": "blue",
+    "warm": "sky",
+    "prune": "olive",
     "best": "ink",
     "lasso": "purple",
     "coordinate_descent": "purple",
     "fista": "purple",
     "lasso, refit": "plum",
     "dictionary": "slate",
-    "true": "olive",
+    "true": "crimson",
     "matching_pursuit": "olive",
     "gradient_pursuit": "slate",
     "rest": "grey",
@@ -67,8 +71,8 @@ SPARE = ("olive", "slate", "green", "plum", "orange")
 
 # How a method is called in a legend, where its name is not yet what a person would say.
 CALLED = {
-    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "best": "best found",
-    "lasso": "lasso, certified", "pca": "PCA",
+    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there", "prune": "OMP, pruned", "best": "best found",
+    "lasso": "lasso, certified", "dictionary": "atoms refit", "true": "true atoms", "pca": "PCA",
 }
 
 
@@ -192,10 +196,14 @@ def whiskers(low: str, high: str) -> alt.Chart:
 
 
 def named_lines(name: str, note: str) -> list[alt.Chart]:
-    """The name of each row above its bar at the left, its figures at the right: legible at any width, and no axis to reserve room for."""
+    """The name of each row above its bar at the left, its figures at the right: no axis to reserve room for.
+
+    Where the figure is narrow, as on a phone, a row's `short` name stands for the long one, and what is longer still is cut.
+    """
+    fitting = alt.value(alt.ExprRef(f"width < 460 && datum.short ? datum.short : datum.{name}"))
     names = alt.Chart().mark_text(align="left", baseline="middle", yOffset=-9, limit=alt.ExprRef("width - 112"))
     notes = alt.Chart().mark_text(align="right", baseline="middle", yOffset=-9, fontWeight=600)
-    return [names.encode(x=alt.value(0), y=line(), text=f"{name}:N"), notes.encode(x=alt.value("width"), y=line(), text=f"{note}:N")]
+    return [names.encode(x=alt.value(0), y=line(), text=fitting), notes.encode(x=alt.value("width"), y=line(), text=f"{note}:N")]
 
 
 def labels(x: alt.X, y: alt.Y, text: str, *, align: Literal["left", "right"], dx: float, dy: float,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 
 from sparsegap.charts import bars, finish, line_heights, listed, named_lines, overlaid, whiskers
-from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 from sparsegap.gap_record import GapRecord, Rung
+from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 
 
 def controls(gap: GapRecord) -> alt.LayerChart:

@@ -7,8 +7,8 @@ from typing import Any
 import altair as alt
 
 from sparsegap.charts import Row, called, finish, hue, labels, light, overlaid
-from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 from sparsegap.gap_record import GapRecord, Rung
+from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 
 X_TITLE, Y_TITLE = "cost in encoder passes (EPU), log scale", "FVU, less is better"
 

@@ -7,9 +7,9 @@ from typing import Any
 import altair as alt
 
 from sparsegap.charts import Row, data, finish, hue, labels, legend, light, overlaid
-from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 from sparsegap.gap_record import GapRecord, Match, Rung
 from sparsegap.number_formats import change
+from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 
 
 def frontier(gap: GapRecord) -> alt.LayerChart:

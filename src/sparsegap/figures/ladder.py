@@ -5,9 +5,9 @@ from __future__ import annotations
 import altair as alt
 
 from sparsegap.charts import Row, bars, finish, line_heights, listed, named_lines, overlaid, whiskers
-from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 from sparsegap.gap_record import GapRecord, Rung
 from sparsegap.number_formats import change
+from sparsegap.rung_rows import FVU_COLUMNS, fvu_row, fvu_tooltip
 
 
 def ladder(gap: GapRecord) -> alt.LayerChart:

@@ -6,6 +6,7 @@ import altair as alt
 
 from sparsegap.charts import Row, bars, finish, hue, light, line, line_heights, listed, named_lines, overlaid
 from sparsegap.gap_record import GapRecord, Rung
+from sparsegap.rung_rows import name_row
 
 COLUMNS = {
     "codes": "codes", "mean": "mean", "minimum": "least", "q05": "5 %", "q25": "25 %", "median": "median", "q75": "75 %", "q95": "95 %",
@@ -41,8 +42,8 @@ def shown(gap: GapRecord) -> list[Rung]:
 
 
 def _row(rung: Rung, alike: int) -> Row:
-    name = f"{rung.label}, and {alike} others alike" if alike else rung.label
     quantiles = rung.l0.quantiles
     same = quantiles.minimum == quantiles.maximum
     note = f"always {quantiles.median:g}" if same else f"{quantiles.minimum:g} to {quantiles.maximum:g}"
-    return {"key": rung.name, "method": rung.series, "codes": name, **quantiles.model_dump(), "note": note}
+    row = name_row(rung) | quantiles.model_dump() | {"note": note}
+    return row | {"codes": f"{rung.label}, and {alike} others alike", "short": f"encoder and {alike} others"} if alike else row
