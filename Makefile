@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMPS := $(VENV)/stamps
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lint docs bench clean
+.PHONY: help demo test quick lint format docs bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | column -t -s @
@@ -29,6 +29,9 @@ quick: $(STAMPS)/dev ## the tests without the slow ones
 lint: $(STAMPS)/dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+format: $(STAMPS)/dev ## ruff puts the sources into shape
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 docs: $(STAMPS)/docs ## the documentation, strictly, into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -14,6 +14,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; threads 
     torch.set_num_threads(1)
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"  # some CI services make typer print colours into a pipe
+
 WIDTH, ATOMS = 12, 24
 
 

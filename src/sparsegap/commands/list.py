@@ -26,7 +26,9 @@ def list(folder: Folder = None, as_json: Json = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("folder", "name", "problems", "what it is", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, whole in (("folder", True), ("name", True), ("problems", True), ("what it is", False)):
+        table.add_column(heading, no_wrap=whole)
     for entry in found:
         table.add_row(entry.folder, Text(entry.name, style="bold"), " ".join(entry.problems), Text(entry.summary))
     Console().print(table)
