@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 from torch import Tensor
 
 from sparsegap.codes import Codes
@@ -19,8 +19,22 @@ from sparsegap.shards import Manifest, Part, Shards, ShardWriter, package_versio
 ROWS_PER_PART = 8192
 
 
+class Quality(BaseModel):
+    """What was found of the rows of one part: how many are proven to the tolerance, the worst relative gap (None: nothing is proven of some row),
+    sums of objective and active atoms over the rows, wall-clock seconds, and passes over all atoms per sample."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    rows: int
+    proven: int
+    worst_gap: float | None
+    objective: float
+    active: int
+    seconds: float
+    passes: float
+
+
 class CodesManifest(Manifest):
-    """Manifest of recorded codes: over which dictionary, of which activations, by which method."""
+    """Manifest of recorded codes: over which dictionary, of which activations, by which method; `quality` tells what came out, part by part."""
 
     kind: Literal["codes"] = "codes"
     n_atoms: int
@@ -31,6 +45,7 @@ class CodesManifest(Manifest):
     method: str
     options: dict[str, JsonValue]
     rows_per_part: int = ROWS_PER_PART
+    quality: tuple[Quality, ...] | None = None
 
 
 def dictionary_sha256(dictionary: Dictionary) -> str:

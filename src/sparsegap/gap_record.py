@@ -1,11 +1,13 @@
 """The schema of gap.json: what `gap` found, as data that a page or a script can read without this library.
 
-Every number stands beside its interval and the number of rows behind it. FVU is a fraction of the variance about the mean; EPU is the time of
+Every number stands beside its interval and the number of rows behind it. FVU is a fraction of the variance about the mean; EPU is the
+time of
 one encoder pass over the same rows in the same process. `docs/gap-json.md` explains the fields in prose.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -55,9 +57,12 @@ class L0(Part):
 class Proof(Part):
     """What is proven about the codes of a rung, by the problem and not by the method.
 
-    kind: "duality" (relative duality gap of a lasso), "kkt" (largest relative KKT violation of amplitudes on a fixed support), "exact" (proven
-    best support), "not proven" (a pursuit: nothing says how far from the best support it is), "none" (no problem stands behind these codes).
-    tolerance: within which a sample counts as proven. coverage: fraction of samples proven. median, worst: of the relative gap or violation.
+    kind: "duality" (relative duality gap of a lasso), "kkt" (largest relative KKT violation of amplitudes on a fixed support), "exact"
+    (proven
+    best support), "not proven" (a pursuit: nothing says how far from the best support it is), "none" (no problem stands behind these
+    codes).
+    tolerance: within which a sample counts as proven. coverage: fraction of samples proven. median, worst: of the relative gap or
+    violation.
     """
 
     kind: Literal["duality", "kkt", "exact", "not proven", "none"]
@@ -100,7 +105,8 @@ class Overlap(Part):
 
 
 class Difference(Part):
-    """Paired against the encoder's own codes on the same rows: fvu = own − this (positive: this rung is better), relative = fvu / own FVU."""
+    """Paired against the encoder's own codes on the same rows: fvu = own − this (positive: this rung is better), relative = fvu / own
+    FVU."""
 
     fvu: Estimate
     relative: Estimate
@@ -109,7 +115,8 @@ class Difference(Part):
 class Rung(Part):
     """One kind of codes on one dictionary, and everything measured about it.
 
-    role: "ladder" (a step of the decomposition), "frontier" (a point of FVU against L0), "control" (what must be much worse, or the gain that
+    role: "ladder" (a step of the decomposition), "frontier" (a point of FVU against L0), "control" (what must be much worse, or the gain
+    that
     meaningless atoms would show), "reference" (an outside yardstick such as PCA).
     series: points of one series belong on one line of a chart. penalty: λ of a lasso rung. rows, contexts: what this rung was measured on.
     """
@@ -150,7 +157,8 @@ class Share(Part):
 
 
 class Match(Part):
-    """One method against the encoder at equal L0, and at equal FVU. atoms_at_own_fvu: mean L0 at which the method reaches the encoder's FVU.
+    """One method against the encoder at equal L0, and at equal FVU. atoms_at_own_fvu: mean L0 at which the method reaches the encoder's
+    FVU.
 
     bracketed: false where the method was better (or worse) at every L0 that was tried, so that the figure is only a bound.
     """
@@ -172,7 +180,9 @@ class Latent(Part):
     mean_own: float
     mean_pursuit: float
     shared_rows: int
-    amplitude_ratio: float | None = Field(None, description="Σ own·refit / Σ refit² over the rows where both are active: below 1 is shrinkage")
+    amplitude_ratio: float | None = Field(
+        None, description="Σ own·refit / Σ refit² over the rows where both are active: below 1 is shrinkage"
+    )
 
 
 class Latents(Part):
@@ -238,9 +248,11 @@ class Inputs(Part):
 
 
 class Settings(Part):
-    """How it was run."""
+    """How it was run. rows: asked for (null: all of them). lambdas: asked for (null: chosen around the encoder's mean L0)."""
 
     seed: int
+    rows: int | None = None
+    lambdas: list[float] | None = None
     batch: int
     precision: str
     tolerance: float
@@ -310,15 +322,39 @@ class GapRecord(Part):
             raise InputError(f"{source} is not a gap record: {where}: {first['msg'].lower()}") from error
 
 
+def claim(folder: str | Path, wanted: Mapping[str, object], force: bool = False) -> GapRecord | None:
+    """Whether a gap record may be written to a folder: new or empty (None), or holding the record of the same request, which is returned.
+
+    wanted: what the request fixes, by names of fields of `Inputs` and `Settings`. force: replace whatever record is there.
+    Raises InputError where the folder is a file, holds something else, or holds the record of another request.
+    """
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; give a new or empty folder")
+    there = sorted(entry.name for entry in target.iterdir() if not entry.name.startswith(".")) if target.exists() else []
+    if there and GAP_FILE not in there:
+        raise InputError(f"{target} already holds something else ({', '.join(there[:3])}); give a new or empty folder")
+    if not there or force:
+        return None
+    found = GapRecord.load(target)
+    facts = found.inputs.model_dump() | found.settings.model_dump()
+    for name, value in wanted.items():
+        if facts[name] != value:
+            raise InputError(
+                f"{target} holds a gap record with {name} = {facts[name]}, and this asks for {value}: give another folder, or --force"
+            )
+    return found
+
+
 DEFINITIONS: dict[str, str] = {
     "fvu": "fraction of variance unexplained: Σ‖x − x̂‖² / Σ‖x − mean‖², sums over all evaluated rows, mean over the same rows, float64",
     "explained_variance": "1 − FVU; equal to SAELens' streaming explained_variance (1 − E‖x − x̂‖² / (E‖x‖² − ‖E x‖²)) over the same rows",
-    "explained_variance_legacy": "SAELens before 6: mean over rows of 1 − ‖x − x̂‖² / ‖x − mean‖²; rows near the mean weigh as much as rows far from it",
+    "explained_variance_legacy": "SAELens' older one: mean over rows of 1 − ‖x − x̂‖² / ‖x − mean‖²; rows near the mean weigh like others",
     "frac_variance_explained": "dictionary_learning: 1 − Σ var(x − x̂) / Σ var(x), which forgives an error of the mean",
     "normalized_mse": "OpenAI: mean over rows of ‖x − x̂‖² / ‖x‖², with the uncentred denominator",
     "l2_ratio": "mean over rows of ‖x̂‖ / ‖x‖, centred by the bias",
     "fvu_without_dominating": "FVU over the dimensions that carry at most `variance.threshold` of the variance each",
     "l0": "number of non-zero codes of a sample",
-    "epu": "encoder-pass unit: the time of one relu(x @ atoms.T) in float32 over the same rows, timed in turn with the rungs in one process",
+    "epu": "encoder-pass unit: the time of one relu(x @ atoms.T) in float32 over the same rows, timed in turn with the rungs",
     "interval": "95 % percentile bootstrap over contexts (not tokens), the same resamples for every rung, so that differences are paired",
 }
