@@ -1,8 +1,10 @@
 """The lasso on a few atoms: coordinate descent that finds the signs, and Newton steps that finish once they are known.
 
-The state of one sample: `beta` the coefficients, `h` the residual's correlations with the same atoms, both float64; `q` their Gram matrix, of
-which only the rows that were `known` hold numbers. All updates keep h = ⟨r, atom⟩, so a call may begin and stop anywhere.
-Sources: Wu & Lange (2008), doi:10.1214/07-AOAS147 (coordinate descent); Hestenes & Stiefel (1952), doi:10.6028/jres.049.044.
+Of the `chosen` atoms, those that the optimum seems to need become *members*, one after another slot by slot; only members have rows in the Gram
+matrix `q` and are swept. `beta` and `h` are the members' coefficients and the residual's correlations with them, in float64. When the members have
+settled, the residual is made anew and the correlations of all chosen atoms with it, so rounding in q never accumulates.
+Sources: Wu & Lange (2008), doi:10.1214/07-AOAS147 (coordinate descent); Portugal, Júdice & Vicente (1994),
+doi:10.1090/S0025-5718-1994-1250776-4 (steps that let many coefficients leave at once).
 """
 
 from __future__ import annotations
@@ -13,25 +15,29 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsegap.kernels.products import REORDERED, Floats, add_multiple, dot, gathered_dots
+from sparsegap.kernels.products import Floats, add_multiple, dot, gathered_dots, subtract_combination
 
 Vector = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
-NEWTON_STEPS = 20
-CG_STEPS = 100
+DEPENDENT = 1e-5
+CALM = 2
+LOOSE = 0.05
+ROUGH_SWEEPS = 4
 
 
 @njit(cache=True)
-def gram_row(i: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats, known: NDArray[np.bool_]) -> None:
-    """Fill row i of q from the dictionary's Gram matrix, or from the atoms where there is none (gram of shape (0, 0))."""
+def _add_to_gram(members: Positions, k: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats) -> None:
+    """Row and column k of q, from the dictionary's Gram matrix, or from the atoms where there is none (gram of shape (0, 0))."""
+    atom = chosen[members[k]]
     if gram.shape[0]:
-        row = gram[chosen[i]]
-        for c in range(chosen.shape[0]):
-            q[i, c] = row[chosen[c]]
+        row = gram[atom]
+        for c in range(k + 1):
+            q[k, c] = row[chosen[members[c]]]
     else:
-        gathered_dots(atoms[chosen[i]], atoms, chosen, q[i])
-    known[i] = True
+        gathered_dots(atoms[atom], atoms, chosen[members[: k + 1]], q[k])
+    for c in range(k):
+        q[c, k] = q[k, c]
 
 
 @njit(cache=True)
@@ -43,177 +49,194 @@ def shrink(u: float, penalty: float, nonnegative: bool) -> float:
 
 
 @njit(cache=True)
-def _sweep(live: Positions, n_live: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats, known: NDArray[np.bool_], beta: Vector, h: Vector,
-           penalty: float, nonnegative: bool) -> tuple[float, int]:
-    """Minimise over each live coefficient in turn: (largest change of a correlation, how many coefficients changed sign or became zero)."""
+def _sweep(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegative: bool) -> tuple[float, int]:
+    """Minimise over each member in turn: (largest change of a correlation, how many coefficients changed sign or became zero)."""
     largest, flips = 0.0, 0
-    for t in range(n_live):
-        i = live[t]
-        if not known[i]:
-            gram_row(i, chosen, atoms, gram, q, known)
+    for i in range(k):
         d = np.float64(q[i, i])
-        if d <= 0:
-            continue
         old = beta[i]
-        new = shrink(h[i] + d * old, penalty, nonnegative) / d
+        new = shrink(h[i] + d * old, penalty, nonnegative) / d if d > 0 else 0.0
         if new != old:
             beta[i] = new
-            add_multiple(old - new, q[i], h)
+            add_multiple(old - new, q[i, :k], h)
             flips += new * old <= 0
             largest = max(largest, abs(new - old) * d)
     return largest, flips
 
 
-@njit(cache=True, fastmath=REORDERED)
-def _conjugate_gradients(q: Floats, r: Floats, out: Floats) -> None:
-    """out = q⁻¹ r, or as far as rounding lets it come; a singular q is met by stopping."""
-    k = r.shape[0]
-    p, qp = r.copy(), np.empty_like(r)
-    out[:] = 0
-    rr = begin = dot(r, r)
-    for _ in range(min(CG_STEPS, 3 * k)):
-        for i in range(k):
-            qp[i] = dot(q[i], p)
-        curvature = dot(p, qp)
-        if curvature <= 1e-12 * dot(p, p):
-            return
-        step = rr / curvature
-        add_multiple(step, p, out)
-        add_multiple(-step, qp, r)
-        new = dot(r, r)
-        if new <= 1e-12 * begin:
-            return
-        ratio = new / rr
-        for i in range(k):
-            p[i] = r[i] + ratio * p[i]
-        rr = new
+@njit(cache=True)
+def _factorise(q: Floats, k: int, begin: int, up: Floats) -> None:
+    """Rows begin..k of U with UᵀU = q[:k, :k], diagonal inverted; an atom that depends on those before it gets diagonal 0 and no row."""
+    for i in range(begin, k):
+        row = up[i, i:k]
+        row[:] = q[i, i:k]
+        subtract_combination(row, up, i, i, k)
+        pivot = row[0]
+        inverse = 1 / np.sqrt(pivot) if pivot > DEPENDENT * q[i, i] else 0 * pivot
+        for c in range(k - i):
+            row[c] *= inverse
+        row[0] = inverse
 
 
 @njit(cache=True)
-def _feasible(step: Vector, support: Positions, beta: Vector) -> float:
-    """The share of the step up to the first coefficient that reaches zero, 1 where none does."""
+def _solve(up: Floats, k: int, right: Vector, out: Vector) -> None:
+    """out = (UᵀU)⁻¹ right for a factor with inverted diagonal; entries of dependent atoms are 0."""
+    out[:k] = right[:k]
+    for i in range(k):
+        out[i] *= up[i, i]
+        add_multiple(-out[i], up[i, i + 1 : k], out[i + 1 : k])
+    for i in range(k - 1, -1, -1):
+        if i + 1 < k:
+            out[i] -= dot(up[i, i + 1 : k], out[i + 1 : k])
+        out[i] *= up[i, i]
+
+
+@njit(cache=True)
+def _clip(step: Vector, coefficients: Vector) -> float:
+    """Let entries that would take a coefficient through zero end there; the share of the step up to the first of them, 1 where there is none."""
     share = 1.0
     for i in range(step.shape[0]):
-        b = beta[support[i]]
-        if b * (b + step[i]) <= 0 and step[i] != 0:
+        b = coefficients[i]
+        if b * (b + step[i]) <= 0:
             share = min(share, -b / step[i])
+            step[i] = -b
     return share
 
 
 @njit(cache=True)
-def _clip(step: Vector, support: Positions, beta: Vector) -> None:
-    """Shorten each entry of the step that would take its coefficient through zero to end there."""
+def _take(step: Vector, share: float, coefficients: Vector, slope: Vector, bend: Vector) -> None:
+    """Move by share·step, where bend = q·step."""
     for i in range(step.shape[0]):
-        b = beta[support[i]]
-        if b * (b + step[i]) <= 0:
-            step[i] = -b
+        moved = coefficients[i] + share * step[i]
+        coefficients[i] = 0.0 if abs(moved) <= 1e-14 * abs(coefficients[i]) else moved
+        slope[i] -= share * bend[i]
 
 
 @njit(cache=True)
-def _gain(step: Vector, q: Floats, slope: Vector) -> float:
-    """How much the objective falls by a step that changes no sign."""
+def _drop_zeros(support: Positions, coefficients: Vector, slope: Vector, up: Floats, k: int) -> tuple[int, int]:
+    """Take out what became zero: (how many remain, how many rows of the factor still hold)."""
+    kept, first = 0, k
+    for i in range(k):
+        if coefficients[i] == 0:
+            first = min(first, i)
+            continue
+        if kept < i:
+            support[kept], coefficients[kept], slope[kept] = support[i], coefficients[i], slope[i]
+            for row in range(first):
+                up[row, kept] = up[row, i]
+        kept += 1
+    return kept, first
+
+
+@njit(cache=True)
+def _gather(q: Floats, support: Positions, k: int, begin: int, inner: Floats) -> None:
+    """inner = q on the support, both triangles of rows and columns from `begin` on."""
+    for i in range(begin, k):
+        row = q[support[i]]
+        for c in range(i + 1):
+            inner[i, c] = row[support[c]]
+            inner[c, i] = inner[i, c]
+
+
+@njit(cache=True)
+def _newton(q: Floats, members: int, beta: Vector, h: Vector, penalty: float) -> None:
+    """Steps to the minimum for the present signs, each clipped where coefficients reach zero, until one is taken whole."""
+    support = np.flatnonzero(beta[:members])
+    k = support.shape[0]
+    original, before = support.copy(), beta[support]
+    inner, up = np.empty((k, k), q.dtype), np.empty((k, k), q.dtype)
+    coefficients, slope, step, bend = before.copy(), np.empty(k), np.empty(k), np.empty(k)
+    for i in range(k):
+        slope[i] = h[support[i]] - (penalty if before[i] > 0 else -penalty)
+    begin, share = 0, 0.0
+    while k and share < 1:
+        _gather(q, support, k, begin, inner)
+        _factorise(inner, k, begin, up)
+        _solve(up, k, slope, step)
+        whole = step[:k].copy()
+        share = _clip(step[:k], coefficients)
+        gain = _bend(inner, k, step, slope, bend)
+        if gain <= 0:
+            if share >= 1:
+                break
+            step[:k] = whole
+            _bend(inner, k, step, slope, bend)
+        _take(step[:k], 1.0 if gain > 0 else share, coefficients, slope, bend)
+        k, begin = _drop_zeros(support, coefficients, slope, up, k)
+    beta[original] = 0.0
+    for i in range(k):
+        beta[support[i]] = coefficients[i]
+    for i in range(original.shape[0]):
+        add_multiple(before[i] - beta[original[i]], q[original[i], :members], h)
+
+
+@njit(cache=True)
+def _bend(q: Floats, k: int, step: Vector, slope: Vector, bend: Vector) -> float:
+    """bend = q·step; returns how much the objective falls by the step."""
     gain = 0.0
-    for i in range(step.shape[0]):
-        gain += step[i] * (slope[i] - 0.5 * dot(q[i], step))
+    for i in range(k):
+        bend[i] = dot(q[i, :k], step[:k])
+        gain += step[i] * (slope[i] - 0.5 * bend[i])
     return gain
 
 
 @njit(cache=True)
-def _newton_step(q: Floats, beta: Vector, h: Vector, penalty: float) -> bool:
-    """One step to the minimum for the present signs; shortened where a coefficient would change sign. Returns whether it was taken whole."""
-    support = np.flatnonzero(beta)
-    k = support.shape[0]
-    inner = np.empty((k, k), q.dtype)
-    slope, direction = np.empty(k), np.empty(k, q.dtype)
-    for i in range(k):
-        row = q[support[i]]
-        for c in range(k):
-            inner[i, c] = row[support[c]]
-        slope[i] = h[support[i]] - (penalty if beta[support[i]] > 0 else -penalty)
-    _conjugate_gradients(inner, slope.astype(q.dtype), direction)
-    step = direction.astype(np.float64)
-    share = _feasible(step, support, beta)
-    if share < 1:
-        whole = step.copy()
-        _clip(step, support, beta)
-        if _gain(step, inner, slope) <= 0:
-            step[:] = whole * share
-            _clip_nearest(step, support, beta)
-    for i in range(k):
-        beta[support[i]] += step[i]
-        add_multiple(-step[i], q[support[i]], h)
-    return share >= 1
-
-
-@njit(cache=True)
-def _clip_nearest(step: Vector, support: Positions, beta: Vector) -> None:
-    """Let coefficients that a shortened step leaves at rounding distance from zero end at zero."""
-    for i in range(step.shape[0]):
-        b = beta[support[i]]
-        if abs(b + step[i]) <= 1e-14 * abs(b):
-            step[i] = -b
-
-
-@njit(cache=True)
-def _admit(live: Positions, n_live: int, is_live: NDArray[np.bool_], beta: Vector, h: Vector, bar: float, penalty: float, nonnegative: bool) -> tuple[int, int]:
-    """Drop live atoms that are zero and want to be, take in those whose correlation passes the bar: (live now, taken in)."""
-    kept = 0
-    for t in range(n_live):
-        i = live[t]
-        if beta[i] != 0 or (h[i] if nonnegative else abs(h[i])) > penalty:
-            live[kept] = i
-            kept += 1
-        else:
-            is_live[i] = False
-    before = kept
-    for i in range(h.shape[0]):
-        if not is_live[i] and (h[i] if nonnegative else abs(h[i])) > bar:
-            live[kept] = i
-            kept += 1
-            is_live[i] = True
-    return kept, kept - before
-
-
-@njit(cache=True)
-def _settle(live: Positions, n_live: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats, known: NDArray[np.bool_], beta: Vector, h: Vector,
-            penalty: float, nonnegative: bool, tolerance: float, sweeps: int) -> int:
-    """Solve on the live atoms: sweep until signs hold still, then step by Newton. Returns the sweeps made."""
+def _settle(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegative: bool, tolerance: float, newton: bool, sweeps: int) -> int:
+    """Solve on the members: sweep, and step by Newton once signs hold still. Returns the sweeps made."""
     calm = 0
     for sweep in range(sweeps):
-        largest, flips = _sweep(live, n_live, chosen, atoms, gram, q, known, beta, h, penalty, nonnegative)
+        largest, flips = _sweep(q, k, beta, h, penalty, nonnegative)
         if largest <= tolerance:
             return sweep + 1
         calm = calm + 1 if flips == 0 else 0
-        if calm >= 2:
+        if newton and calm >= CALM:
             calm = 0
-            for _ in range(NEWTON_STEPS):
-                if _newton_step(q, beta, h, penalty):
-                    break
+            _newton(q, k, beta, h, penalty)
     return sweeps
 
 
 @njit(cache=True)
-def descend(chosen: Positions, atoms: Floats, gram: Floats, q: Floats, known: NDArray[np.bool_], beta: Vector, h: Vector, penalty: float,
-            nonnegative: bool, tolerance: float, greed: float, sweeps: int) -> int:
-    """Minimise over all chosen atoms until no correlation is off by more than the tolerance; returns the sweeps made.
+def _renew(members: Positions, k: int, chosen: Positions, atoms: Floats, moved: Vector, beta: Vector, residual: Vector, correlations: Vector) -> None:
+    """Bring the residual up to date with the members' coefficients, of which it knows those `moved` so far, and all correlations with it."""
+    for t in range(k):
+        if beta[t] != moved[t]:
+            add_multiple(moved[t] - beta[t], atoms[chosen[members[t]]], residual)
+            moved[t] = beta[t]
+    gathered_dots(residual, atoms, chosen, correlations)
 
+
+@njit(cache=True)
+def descend(chosen: Positions, atoms: Floats, gram: Floats, residual: Vector, correlations: Vector, coefficients: Vector, penalty: float,
+            nonnegative: bool, tolerance: float, greed: float, sweeps: int) -> tuple[int, int]:
+    """Minimise over all chosen atoms until no correlation is off by more than the tolerance: (sweeps made, members).
+
+    residual: (d,) with the given coefficients (w,) subtracted, and correlations (w,) with the chosen atoms; all three are brought to the end.
     greed: 0 takes in every atom that violates the optimum at once, 0.5 only those in the upper half of the violations.
     """
     w = chosen.shape[0]
-    live, is_live = np.empty(w, np.int64), beta != 0
-    n_live = 0
-    for i in np.flatnonzero(beta):
-        live[n_live] = i
-        n_live += 1
-    used = 0
+    members, is_member, k = np.empty(w, np.int64), np.zeros(w, np.bool_), 0
+    q, beta, moved, h = np.empty((w, w), atoms.dtype), np.zeros(w), np.zeros(w), np.empty(w)
+    used, target = 0, 0.0
     while used < sweeps:
-        if n_live:
-            used += _settle(live, n_live, chosen, atoms, gram, q, known, beta, h, penalty, nonnegative, tolerance, sweeps - used)
-        excess = 0.0
+        excess, before = 0.0, k
         for i in range(w):
-            if not is_live[i]:
-                excess = max(excess, (h[i] if nonnegative else abs(h[i])) - penalty)
-        n_live, taken = _admit(live, n_live, is_live, beta, h, penalty + max(greed * excess, tolerance), penalty, nonnegative)
-        if taken == 0:
+            if not is_member[i]:
+                excess = max(excess, (correlations[i] if nonnegative else abs(correlations[i])) - penalty)
+        bar = penalty + max(greed * excess, tolerance)
+        for i in range(w):
+            if not is_member[i] and (coefficients[i] != 0 or (correlations[i] if nonnegative else abs(correlations[i])) > bar):
+                members[k], is_member[i], beta[k], moved[k] = i, True, coefficients[i], coefficients[i]
+                _add_to_gram(members, k, chosen, atoms, gram, q)
+                k += 1
+        if k == before and target <= tolerance:
             break
-    return used
+        target = max(tolerance, LOOSE * excess)
+        for t in range(k):
+            h[t] = correlations[members[t]]
+        final = target <= tolerance  # until then more atoms will come: no need to be exact
+        used += _settle(q, k, beta, h, penalty, nonnegative, target, final, sweeps - used if final else ROUGH_SWEEPS)
+        _renew(members, k, chosen, atoms, moved, beta, residual, correlations)
+    coefficients[:] = 0.0
+    for t in range(k):
+        coefficients[members[t]] = beta[t]
+    return used, k

@@ -65,7 +65,7 @@ def _store(chosen: Positions, beta: Vector, indices: Indices, values: Floats) ->
 
 @njit(parallel=True, cache=True)
 def refine(samples: NDArray[np.int64], places: NDArray[np.int64], residual: NDArray[np.float64], scores: Scores, atoms: Floats, gram: Floats,
-           penalties: Vector, tolerances: Vector, nonnegative: bool, wanted: int, room: int, share: float, sweeps: int,
+           penalties: Vector, tolerances: Vector, nonnegative: bool, wanted: int, room: int, share: float, greed: float, sweeps: int,
            indices: Indices, values: Floats, counts: NDArray[np.int64], work: Vector) -> None:
     """Solve each sample samples[a], whose residual and scores lie in row places[a], on its support and its `wanted` best candidates.
 
@@ -84,10 +84,9 @@ def refine(samples: NDArray[np.int64], places: NDArray[np.int64], residual: NDAr
             h[:] = found_scores[:w]
         else:
             gathered_dots(residual[places[a]], atoms, chosen, h)
-        q, known = np.empty((w, w), atoms.dtype), np.zeros(w, np.bool_)
-        used = descend(chosen, atoms, gram, q, known, beta, h, penalties[s], nonnegative, tolerances[s], 0.0, sweeps)
+        used, members = descend(chosen, atoms, gram, residual[places[a]].copy(), h, beta, penalties[s], nonnegative, tolerances[s], greed, sweeps)
         counts[s] = _store(chosen, beta, indices[s], values[s])
-        work[s] += 2.0 * used * w * max(counts[s], 1) + 2.0 * w * atoms.shape[1]
+        work[s] += 2.0 * used * members * max(counts[s], 1) + 4.0 * w * atoms.shape[1]
 
 
 @njit(parallel=True, cache=True)
@@ -96,7 +95,7 @@ def refine_all(samples: NDArray[np.int64], residual: NDArray[np.float64], scores
                indices: Indices, values: Floats, counts: NDArray[np.int64], work: Vector) -> None:
     """The same over all atoms at once, for dictionaries so small that their whole Gram matrix stays in cache."""
     m = atoms.shape[0]
-    everything, known = np.arange(m), np.ones(m, np.bool_)
+    everything = np.arange(m)
     for a in prange(samples.shape[0]):
         s = samples[a]
         beta, h = np.empty(m), np.empty(m)
@@ -105,6 +104,6 @@ def refine_all(samples: NDArray[np.int64], residual: NDArray[np.float64], scores
             extract(scores[places[a]], everything, m, h)
         else:
             gathered_dots(residual[places[a]], atoms, everything, h)
-        used = descend(everything, atoms, gram, gram, known, beta, h, penalties[s], nonnegative, tolerances[s], greed, sweeps)
+        used, members = descend(everything, atoms, gram, residual[places[a]].copy(), h, beta, penalties[s], nonnegative, tolerances[s], greed, sweeps)
         counts[s] = _store(everything, beta, indices[s], values[s])
-        work[s] += 2.0 * used * m * max(counts[s], 1)
+        work[s] += 2.0 * used * members * max(counts[s], 1) + 4.0 * m * atoms.shape[1]

@@ -19,10 +19,11 @@ from sparsegap.solve import Iterate
 SWEEPS = 2000
 STRIKES = 3
 PROGRESS = 1e-12
+ROUGH_FIRST = 3.0  # before the first refresh half of the support is still unknown: exact answers would be thrown away
 BF16_ROUNDING = 2.0**-8
 
 
-def coordinate_descent(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, candidates: int = 64, margin: float = 0.02,
+def coordinate_descent(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, candidates: int = 64, margin: float = 0.05,
                        greed: float = 0.3) -> Iterator[Iterate]:
     """Certified lasso by working sets: min ½‖x − zA‖² + λ‖z‖₁.
 
@@ -131,9 +132,9 @@ class _State:
         from sparsegap.kernels.working_set import refine, refine_all
 
         dictionary, work = self.problem.dictionary, np.zeros(len(self.x))
+        tolerances = self._inner_tolerances(screen.tolerance if self.rounds or screen.small else ROUGH_FIRST)
         atoms = dictionary.atoms.numpy()
         gram = screen.gram.numpy() if screen.gram is not None else np.empty((0, 0), atoms.dtype)
-        tolerances = self._inner_tolerances(screen.tolerance)
         largest_support = int(self.counts[samples].max(initial=0))
         if screen.small and len(gram):
             self._make_room(dictionary.n_atoms)
@@ -146,7 +147,7 @@ class _State:
             self._make_room(largest_support + room)
             cold = self.rounds == 0 and largest_support == 0
             refine(samples, places, residual.numpy(), raw(scores), atoms, gram, self.penalties, tolerances, self.problem.nonnegative, wanted, room,
-                   -1.0 if cold else 1 - margin, SWEEPS, self.indices, self.values, self.counts, work)
+                   -1.0 if cold else 1 - margin, greed, SWEEPS, self.indices, self.values, self.counts, work)
         self.rounds += 1
         if cost.counting():
             cost.record("coordinate_descent", float(work.sum()))
