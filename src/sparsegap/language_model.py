@@ -204,8 +204,9 @@ def _convert(gguf: Path, target: Path) -> None:
     try:
         with _quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                **source, dtype=torch.float32, quantization_config=transformers.GgufConfig(dequantize=True))
+            if hasattr(transformers, "GgufConfig"):  # without it transformers 5 keeps the weights packed, older ones never do
+                source["quantization_config"] = transformers.GgufConfig(dequantize=True)
+            model = transformers.AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
             if hasattr(model.config, "quantization_config"):
                 del model.config.quantization_config
             model.to(torch.bfloat16).save_pretrained(unfinished)

@@ -16,7 +16,8 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="gemma3-270m, a Hugg
 More = Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More text files.", show_default=False)]
 Layer = Annotated[int, typer.Option(help="Decoder layer, from 0; its output is recorded.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder to write; a killed run goes on where it was.", show_default=False)]
-Text = Annotated[list[str], typer.Option(metavar="FILE...", help="UTF-8 text, one document a file; demo, demo-test: what comes along.")]
+Text = Annotated[
+    list[str] | None, typer.Option(metavar="FILE...", help="UTF-8 text, one document a file; demo (the default) and demo-test come along.")]
 Tokens = Annotated[int, typer.Option(help="Tokens to run, taken at random from all over the text.")]
 Context = Annotated[int, typer.Option(help="Tokens the model sees at once, the beginning token included.")]
 Batch = Annotated[int, typer.Option(help="Contexts in one forward.")]
@@ -32,7 +33,7 @@ DOMINANT = 0.1
 
 
 def collect(
-    model: Model, layer: Layer, out: Out, more: More = None, text: Text = ["demo"], tokens: Tokens = 60_000, context: Context = 128,  # noqa: B006
+    model: Model, layer: Layer, out: Out, more: More = None, text: Text = None, tokens: Tokens = 60_000, context: Context = 128,
     batch: Batch = 8, like: Like = None, dtype: Dtype = "float32", store: Store = "float16", massive: Massive = 4.0, seed: Seed = 0,
     threads: Threads = None,
 ) -> None:
@@ -52,7 +53,7 @@ def collect(
 
     if threads is not None:
         torch.set_num_threads(max(1, threads))
-    texts = read_texts([*text, *(more or [])])
+    texts = read_texts([*(text or []), *(more or [])] or ["demo"])
     given = None if like is None else ActivationStore.open(like)
     refuse_foreign(out)
     with Console(stderr=True).status(f"loading {escape(model)} (the first time may take a minute or two)"):
