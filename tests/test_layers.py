@@ -28,7 +28,7 @@ LAYERS = (
     ("encoders",),
     ("shards", "texts", "weights", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
-    ("readers", "harvest", "recode", "fit_batches", "fit_step", "fit", "gap_record", "gap"),
+    ("readers", "harvest", "recode", "fit_batches", "fit_step", "fit", "diagnosis", "gap_record", "gap"),
     ("number_formats", "charts", "rung_rows"),
     ("figures",),
     ("report",),
