@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from sparsegap.kernels.select import BINS, select
-from sparsegap.kernels.support import admit, correlate, dot, join, subtract
+from sparsegap.kernels.select import BINS, best_of, select
+from sparsegap.kernels.support import admit, copy, correlate, dot, join, subtract
 
 Floats = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -18,29 +18,6 @@ Flags = NDArray[np.bool_]
 
 SAMPLES_A_TASK = 8  # share one set of work arrays
 STEPS_PER_ATOM = 8  # a non-negative pursuit may drop and add, always for a smaller residual; rounding could make it do so for ever
-
-
-@njit(cache=True, fastmath=True, error_model="numpy", inline="never")
-def _peak(scores: Floats, nonnegative: bool) -> Any:
-    top = scores.dtype.type(0)
-    for i in range(scores.shape[0]):
-        v = scores[i] if nonnegative else abs(scores[i])
-        top = v if v > top else top
-    return top
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def best_of(scores: Floats, nonnegative: bool) -> int:
-    """Place of the largest score (magnitude), the first of equals; −1 where none is positive. Block maxima first: those are vector code."""
-    top, where = scores.dtype.type(0), -1
-    for begin in range(0, scores.shape[0], 64):
-        v = _peak(scores[begin : begin + 64], nonnegative)
-        if v > top:
-            top, where = v, begin
-    for i in range(max(where, 0), scores.shape[0] if where >= 0 else 0):
-        if (scores[i] if nonnegative else abs(scores[i])) >= top:
-            return i
-    return -1
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -85,7 +62,7 @@ def _inside(x: Floats, r: Floats, atoms: Floats, mean: Floats, candidates: Integ
         n_banned = 0 if size <= k else n_banned  # where atoms were dropped, what their span banned may be free again
         k = size
         steps += 1
-        r[:] = x
+        copy(r, x, x.shape[0])
         subtract(r, atoms, ids, c, k)
     return k, steps, k >= k_end
 
@@ -139,18 +116,17 @@ def _everywhere(base: Floats, gram: Floats, k_end: int, nonnegative: bool, floor
                 target: Doubles, q: Doubles, u: Doubles, place: Integers, banned: Integers) -> tuple[int, int]:
     """Pursue over all atoms: scores = base − c·Gram. Returns k and the steps taken."""
     n_banned = steps = 0
-    place[:k] = ids[:k]
+    copy(place, ids, k)
     while k < k_end and steps < STEPS_PER_ATOM * k_end + 32:
-        scores[:] = base
+        copy(scores, base, base.shape[0])
         subtract(scores, gram, ids, c, k)
         _hide(scores, place, k, banned, n_banned)
         best = best_of(scores, nonnegative)
         if best < 0 or abs(scores[best]) <= floor:
             break
-        row = gram[best]
         for i in range(k):
-            q[i] = row[ids[i]]
-        size = join(best, best, np.float64(scores[best]), np.float64(row[best]), nonnegative, ids, place, c, target, H, k, q, u)
+            q[i] = gram[best, ids[i]]
+        size = join(best, best, np.float64(scores[best]), np.float64(gram[best, best]), nonnegative, ids, place, c, target, H, k, q, u)
         if size < 0:
             banned[n_banned] = best
             n_banned += 1

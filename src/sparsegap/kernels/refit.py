@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from sparsegap.kernels.support import admit, correlate, descend, dot, drop, enlarge, independent, refine, subtract, times
+from sparsegap.kernels.support import admit, copy, correlate, descend, dot, drop, enlarge, independent, refine, subtract, times
 
 Floats = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -25,7 +25,7 @@ def _invert(atoms: Floats, given: Integers, amplitudes: Floats, nonnegative: boo
         if v == 0.0 or k >= k_end:
             continue
         correlate(atoms, ids, k, atoms[j], work)
-        q[:k] = work[:k]
+        copy(q, work, k)
         outside = independent(H, k, q, np.float64(dot(atoms[j], atoms[j])), u)
         if outside > 0.0:
             enlarge(H, k, u, outside)
@@ -39,7 +39,7 @@ def _readmit(x: Floats, r: Floats, atoms: Floats, given: Integers, amplitudes: F
              scores: Floats, work: Floats, target: Doubles, q: Doubles, u: Doubles, place: Integers) -> int:
     """Add back given atoms that were dropped while any would lower the residual: the outer loop of Lawson & Hanson."""
     for _ in range(4 * given.shape[0] + 16):
-        r[:] = x
+        copy(r, x, x.shape[0])
         subtract(r, atoms, ids, c, k)
         correlate(atoms, given, given.shape[0], r, scores)
         for slot in range(given.shape[0]):
@@ -81,8 +81,8 @@ def fit_support(x: Floats, residual: Floats, atoms: Floats, given: Integers, amp
             if k < w and (k < all_in or all_in < budget[s]):
                 k = _readmit(x[s], residual[s], atoms, given[s], amplitudes[s], floor[s], budget[s], ids[s], c[s], H[s], k, scores, work, target, q, u, place)
         else:
-            c[s][:k] = target[:k]
-        residual[s][:] = x[s]
+            copy(c[s], target, k)
+        copy(residual[s], x[s], x.shape[1])
         subtract(residual[s], atoms, ids[s], c[s], k)
         size[s] = k
 
@@ -98,12 +98,12 @@ def eliminate(nonnegative: bool, budget: Integers, ids: Integers, c: Doubles, H:
                 cost = c[s, i] * c[s, i] / H[s, i, i]
                 if cost < price:
                     cheapest, price = i, cost
-            target[:k] = c[s][:k]
+            copy(target, c[s], k)
             k = drop(H[s], k, cheapest, ids[s], place, c[s], target)
             if nonnegative:
                 k = descend(H[s], k, ids[s], place, c[s], target)
             else:
-                c[s][:k] = target[:k]
+                copy(c[s], target, k)
         size[s] = k
 
 

@@ -162,6 +162,36 @@ def select(row: Scores, count: int, nonnegative: bool, out_candidates: NDArray[n
     return found, float(decode(np.array([threshold]), row)[0])
 
 
+@njit(cache=True, inline="never")
+def _largest_between(keys: NDArray[Any], mask: Any, begin: int, end: int) -> Any:
+    """`_largest` of a slice without making one: numba counts references to slices. Unsigned indices need no test for being negative."""
+    best = keys[begin] & mask
+    for j in range(end - begin):
+        v = keys[np.uintp(begin) + np.uintp(j)] & mask
+        best = v if v > best else best
+    return best
+
+
+@njit(cache=True)
+def best_of(scores: Scores, nonnegative: bool) -> int:
+    """Place of the largest score (magnitude), the first of equals; −1 where none is positive."""
+    keys = bits(scores)
+    mask = _mask(keys, nonnegative)
+    largest = _largest(keys, mask)
+    if largest <= 0:
+        return -1
+    first, end = 0, keys.shape[0]
+    while end - first > BLOCK:  # looking for it by halves is vector code, entry by entry is not
+        middle = (first + end) // 2
+        if _largest_between(keys, mask, first, middle) == largest:
+            end = middle
+        else:
+            first = middle
+    while (keys[first] & mask) != largest:
+        first += 1
+    return first
+
+
 @njit(cache=True)
 def extract(row: Scores, candidates: NDArray[np.int64], count: int, out: NDArray[Any]) -> None:
     """out[c] = row[candidates[c]], as floating point, for the first `count` candidates."""

@@ -35,27 +35,28 @@ def correlate(atoms: Floats, rows: Integers, count: int, vector: Floats, out: Fl
     """out[i] = ⟨atoms[rows[i]], vector⟩, four atoms to one reading of the vector."""
     i = 0
     while i + 4 <= count:
-        a0 = atoms[rows[i]]
-        a1 = atoms[rows[i + 1]]
-        a2 = atoms[rows[i + 2]]
-        a3 = atoms[rows[i + 3]]
+        j0, j1, j2, j3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
         s0 = vector.dtype.type(0)
         s1 = vector.dtype.type(0)
         s2 = vector.dtype.type(0)
         s3 = vector.dtype.type(0)
         for c in range(vector.shape[0]):
             v = vector[c]
-            s0 += a0[c] * v
-            s1 += a1[c] * v
-            s2 += a2[c] * v
-            s3 += a3[c] * v
+            s0 += atoms[j0, c] * v
+            s1 += atoms[j1, c] * v
+            s2 += atoms[j2, c] * v
+            s3 += atoms[j3, c] * v
         out[i] = s0
         out[i + 1] = s1
         out[i + 2] = s2
         out[i + 3] = s3
         i += 4
     while i < count:
-        out[i] = dot(atoms[rows[i]], vector)
+        j0 = rows[i]
+        s0 = vector.dtype.type(0)
+        for c in range(vector.shape[0]):
+            s0 += atoms[j0, c] * vector[c]
+        out[i] = s0
         i += 1
 
 
@@ -65,35 +66,38 @@ def subtract(out: Floats, atoms: Floats, rows: Integers, c: Doubles, count: int)
     i = 0
     kind = out.dtype.type
     while i + 4 <= count:
-        a0 = atoms[rows[i]]
-        a1 = atoms[rows[i + 1]]
-        a2 = atoms[rows[i + 2]]
-        a3 = atoms[rows[i + 3]]
+        j0, j1, j2, j3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
         c0 = kind(c[i])
         c1 = kind(c[i + 1])
         c2 = kind(c[i + 2])
         c3 = kind(c[i + 3])
         for j in range(out.shape[0]):
-            out[j] -= c0 * a0[j] + c1 * a1[j] + c2 * a2[j] + c3 * a3[j]
+            out[j] -= c0 * atoms[j0, j] + c1 * atoms[j1, j] + c2 * atoms[j2, j] + c3 * atoms[j3, j]
         i += 4
     while i < count:
-        a0 = atoms[rows[i]]
+        j0 = rows[i]
         c0 = kind(c[i])
         for j in range(out.shape[0]):
-            out[j] -= c0 * a0[j]
+            out[j] -= c0 * atoms[j0, j]
         i += 1
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def copy(out: Floats, source: Floats, count: int) -> None:
+    """out[:count] = source[:count]; as a loop, because numba's assignment of slices costs more than a short vector."""
+    for i in range(count):
+        out[i] = source[i]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def times(H: Doubles, k: int, q: Floats, out: Doubles) -> None:
     """out[:k] = H[:k, :k] @ q[:k]; H is symmetric, so by rows."""
-    head = out[:k]
-    head[:] = 0.0
+    for j in range(k):
+        out[j] = 0.0
     for i in range(k):
-        row = H[i][:k]
         v = q[i]
         for j in range(k):
-            head[j] += v * row[j]
+            out[j] += v * H[i, j]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -110,28 +114,26 @@ def independent(H: Doubles, k: int, q: Doubles, norm2: float, u: Doubles) -> flo
 def enlarge(H: Doubles, k: int, u: Doubles, outside: float) -> None:
     """H of the support with one more atom at place k, given what `independent` found."""
     for i in range(k):
-        row = H[i][:k]
         v = u[i] / outside
         for j in range(k):
-            row[j] += v * u[j]
+            H[i, j] += v * u[j]
         H[i, k] = -v
-    last = H[k][:k]
     for j in range(k):
-        last[j] = -u[j] / outside
+        H[k, j] = -u[j] / outside
     H[k, k] = 1.0 / outside
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def reduce(H: Doubles, k: int, i: int) -> None:
     """H of the support without place i, which the last place then takes."""
-    u = H[i][:k].copy()
+    u = H[i].copy()
     for a in range(k):
-        row = H[a][:k]
+        row = H[a]
         v = u[a] / u[i]
         for b in range(k):
             row[b] -= v * u[b]
     if i < k - 1:
-        H[i][:k] = H[k - 1][:k]
+        copy(H[i], H[k - 1], k)
         for a in range(k):
             H[a, i] = H[a, k - 1]
         H[i, i] = H[k - 1, k - 1]
@@ -190,7 +192,7 @@ def join(j: int, at: int, gain: float, norm2: float, nonnegative: bool, ids: Int
     k += 1
     if nonnegative:
         return descend(H, k, ids, place, c, target)
-    c[:k] = target[:k]
+    copy(c, target, k)
     return k
 
 
@@ -199,7 +201,7 @@ def admit(j: int, at: int, gain: float, atoms: Floats, nonnegative: bool, ids: I
           H: Doubles, k: int, work: Floats, q: Doubles, u: Doubles) -> int:
     """`join` with the inner products taken from the atoms."""
     correlate(atoms, ids, k, atoms[j], work)
-    q[:k] = work[:k]
+    copy(q, work, k)
     return join(j, at, gain, np.float64(dot(atoms[j], atoms[j])), nonnegative, ids, place, c, target, H, k, q, u)
 
 
@@ -207,7 +209,7 @@ def admit(j: int, at: int, gain: float, atoms: Floats, nonnegative: bool, ids: I
 def refine(x: Floats, r: Floats, atoms: Floats, ids: Integers, c: Doubles, H: Doubles, k: int, nonnegative: bool, work: Floats, step: Doubles) -> None:
     """Iterative refinement of least squares on a support, from the residual itself, which r is used to hold."""
     for _ in range(REFINEMENTS):
-        r[:] = x
+        copy(r, x, x.shape[0])
         subtract(r, atoms, ids, c, k)
         correlate(atoms, ids, k, r, work)
         times(H, k, work, step)

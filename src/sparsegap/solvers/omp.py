@@ -14,7 +14,7 @@ from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
 
 
-def omp(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, exact: bool = False, candidates: int = 64) -> Iterator[Iterate]:
+def omp(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, exact: bool = False, candidates: int = 48) -> Iterator[Iterate]:
     """Orthogonal matching pursuit: repeatedly the atom j = argmax ⟨d_j, r⟩ joins the support S, then z_S = argmin ‖x − z_S A_S‖².
 
     Non-negative problems take j only where ⟨d_j, r⟩ > 0 and refit by Lawson & Hanson's method: the objective falls with every step, coefficients
