@@ -22,7 +22,7 @@ Positions = NDArray[np.int64]
 
 DEPENDENT = 1e-5
 CALM = 2
-LOOSE = 0.05
+LOOSE = 0.2
 ROUGH_SWEEPS = 4
 
 
