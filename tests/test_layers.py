@@ -29,7 +29,7 @@ LAYERS = (
     ("shards", "texts", "weights", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
     ("readers", "harvest", "recode", "fit_batches", "fit_step", "fit", "diagnosis", "gap_record", "gap"),
-    ("number_formats", "charts", "rung_rows"),
+    ("number_formats", "label_places", "charts", "rung_rows"),
     ("figures",),
     ("report",),
     ("options", "catalogue", "bench"),

@@ -21,6 +21,7 @@ from sparsegap import charts, number_formats, report
 from sparsegap.cli import application
 from sparsegap.errors import InputError
 from sparsegap.gap_record import Estimate, GapRecord, Price
+from sparsegap.label_places import PLACES, places
 
 EXAMPLE = Path(__file__).parent / "data" / "gap_example.json"
 HOSTILE = "</script></noscript><script>alert(1)</script><img src=x onerror=alert(2)>\u2028{{ 7*7 }}'\"&amp;"
@@ -216,10 +217,11 @@ def test_the_command_renders_again(tmp_path: Path) -> None:
     (number_formats.significant(8124.0), "8,124"), (number_formats.significant(1.2e-7), "1.2e−07"),
     (number_formats.quantity(9.24e6), "9.24 M"), (number_formats.quantity(12.0), "12"), (number_formats.count(8124), "8,124"),
     (number_formats.interval(Estimate(value=1, low=0.5, high=1.5)), "0.500 to 1.500"), (number_formats.interval(Estimate(value=1)), "–"),
-    (number_formats.percent_interval(Estimate(value=0.3, low=0.28, high=0.305)), "28 % to 30 %"),
+    (number_formats.percent_interval(Estimate(value=0.3, low=0.28, high=0.305)), "28.0 to 30.5 %"),
 ])  # fmt: skip
 def test_number_formats(written: str, expected: str) -> None:
-    assert written == expected
+    assert written.replace(number_formats.SPACE, " ") == expected
+    assert " " not in written or " to " in written
 
 
 def luminance(colour: str) -> float:
@@ -262,3 +264,11 @@ def test_a_browser_draws_it(record: GapRecord, tmp_path: Path, width: int, heigh
     picture = tmp_path / "page.png"
     subprocess.run([browser, *options, f"--screenshot={picture}", path.as_uri()], capture_output=True, timeout=180, check=True)
     assert picture.stat().st_size > 20_000
+
+
+def test_names_of_points_keep_clear_of_each_other() -> None:
+    crowd = [(40.0, 100.0, "one name"), (48.0, 102.0, "another"), (60.0, 101.0, "a third"), (250.0, 101.0, "at the edge")]
+    corners = places(crowd, 265.0)
+    assert corners[0] == "above right"
+    assert len(set(corners[:3])) == 3
+    assert PLACES[corners[3]].align == "right"

@@ -65,13 +65,15 @@ METHODS: dict[str, str] = {
     "random": "grey",
     "random covariance": "grey",
     "shuffled": "grey",
+    "untrained": "grey",
     "pca": "grey",
 }
 SPARE = ("olive", "slate", "green", "plum", "orange")
 
 # How a method is called in a legend, where its name is not yet what a person would say.
 CALLED = {
-    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there", "prune": "OMP, pruned", "best": "best found",
+    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there",
+    "prune": "OMP, pruned", "best": "best found",
     "lasso": "lasso, certified", "dictionary": "atoms refit", "true": "true atoms", "pca": "PCA",
 }
 
@@ -206,12 +208,13 @@ def named_lines(name: str, note: str) -> list[alt.Chart]:
     return [names.encode(x=alt.value(0), y=line(), text=fitting), notes.encode(x=alt.value("width"), y=line(), text=f"{note}:N")]
 
 
-def labels(x: alt.X, y: alt.Y, text: str, *, align: Literal["left", "right"], dx: float, dy: float,
+def labels(x: alt.X, y: alt.Y, text: str, *, align: str, dx: float, dy: float,
            source: alt.Chart | None = None) -> list[alt.Chart]:
     """Text beside points, with a halo in the colour of the page so that lines behind it do not disturb."""
     base = alt.Chart() if source is None else source
-    halo = base.mark_text(align=align, dx=dx, dy=dy, stroke=light("surface"), strokeWidth=4, strokeJoin="round")
-    return [mark.encode(x=x, y=y, text=f"{text}:N") for mark in (halo, base.mark_text(align=align, dx=dx, dy=dy))]
+    side: Literal["left", "right"] = "right" if align == "right" else "left"
+    halo = base.mark_text(align=side, dx=dx, dy=dy, stroke=light("surface"), strokeWidth=4, strokeJoin="round")
+    return [mark.encode(x=x, y=y, text=f"{text}:N") for mark in (halo, base.mark_text(align=side, dx=dx, dy=dy))]
 
 
 def listed(rows: Sequence[Row], name: str, note: str) -> str:

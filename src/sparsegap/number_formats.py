@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 NONE = "–"
+SPACE = "\u00a0"  # never broken over a line
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -29,7 +30,7 @@ def percent(fraction: float | None) -> str:
     if fraction is None:
         return NONE
     figure = f"{100 * fraction:.0f}" if abs(fraction) >= 0.0995 or fraction == 0 else f"{100 * fraction:.1f}"
-    return figure.replace("-", "−") + " %"
+    return figure.replace("-", "−") + SPACE + "%"
 
 
 def change(relative: float | None) -> str:
@@ -51,8 +52,13 @@ def quantity(value: float | None) -> str:
         return NONE
     for size, prefix in PREFIXES:
         if abs(value) >= size:
-            return f"{value / size:.3g} {prefix}"
+            return f"{value / size:.3g}{SPACE}{prefix}"
     return f"{value:.3g}"
+
+
+def whole(sentence: str) -> str:
+    """A sentence whose figures stay on one line with their per cent sign."""
+    return sentence.replace(" %", SPACE + "%")
 
 
 def count(value: float | None) -> str:
@@ -68,7 +74,7 @@ def interval(estimate: Interval | None, digits: int = 3) -> str:
 
 
 def percent_interval(estimate: Interval | None) -> str:
-    """The ends of an estimate's interval in per cent: 27 % to 29 %."""
+    """The ends of an estimate's interval in per cent: 27.1 to 29.4 %."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return NONE
-    return f"{percent(estimate.low)} to {percent(estimate.high)}"
+    return f"{fixed(100 * estimate.low, 1)} to {fixed(100 * estimate.high, 1)}{SPACE}%"

@@ -135,10 +135,12 @@ def bargain(ladder: list[Rung], best: Rung) -> Rung | None:
 
 def command(record: GapRecord) -> str:
     """The command line that measures this again."""
-    given = record.inputs
-    words = ["sparsegap", "gap", "--sae", given.dictionary, "--activations", given.activations]
+    given, how = record.inputs, record.settings
+    words = ["sparsegap", "gap", "--sae", given.dictionary, "--activations", given.activations, "--out", "report"]
     words += ["--train", given.train] if given.train else []
-    return shlex.join([*words, "--seed", str(record.settings.seed), "--out", "report"])
+    words += ["--rows", str(how.rows)] if how.rows else []
+    words += [word for penalty in how.lambdas or () for word in ("--lambdas", f"{penalty:g}")]
+    return shlex.join([*words, "--seed", str(how.seed), *(["--quick"] if how.quick else [])])
 
 
 def script_json(value: Any) -> str:
@@ -200,7 +202,7 @@ def _templates() -> Any:
 
     loader = PackageLoader("sparsegap")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    formats = ("fixed", "percent", "change", "significant", "quantity", "count", "interval", "percent_interval")
+    formats = ("fixed", "percent", "change", "significant", "quantity", "count", "interval", "percent_interval", "whole")
     environment.filters.update({name: getattr(number_formats, name) for name in formats})
     return environment
 

@@ -1,0 +1,48 @@
+"""Where the names of points go, so that they cover neither each other nor the points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+CHARACTER, LETTER_HEIGHT, RADIUS = 7.2, 15.0, 6.0  # in pixels, of the text and the points of a figure
+
+
+class Place(NamedTuple):
+    """A corner of a point: how the text is aligned, and its distance from the point."""
+
+    align: str
+    dx: float
+    dy: float
+
+
+# In the order of preference.
+PLACES = {
+    "above right": Place("left", 6, -13), "below left": Place("right", -6, 15), "below right": Place("left", 6, 15),
+    "above left": Place("right", -6, -13), "further above": Place("left", 6, -30), "further below": Place("right", -6, 32),
+}  # fmt: skip
+
+Box = tuple[float, float, float, float]
+
+
+def places(points: Sequence[tuple[float, float, str]], width: float) -> list[str]:
+    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first that is free inside the width."""
+    taken: list[Box] = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y, _ in points]
+    chosen = []
+    for x, y, name in points:
+        boxes = {corner: _box(x, y, name, place) for corner, place in PLACES.items()}
+        inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width]
+        free = [corner for corner in inside if not any(_meet(boxes[corner], other) for other in taken)]
+        chosen.append(free[0] if free else next(iter(PLACES)))
+        taken.append(boxes[chosen[-1]])
+    return chosen
+
+
+def _box(x: float, y: float, name: str, place: Place) -> Box:
+    length = CHARACTER * len(name)
+    left = x + place.dx - (length if place.align == "right" else 0.0)
+    return left, y + place.dy - LETTER_HEIGHT / 2, left + length, y + place.dy + LETTER_HEIGHT / 2
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
