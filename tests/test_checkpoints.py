@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sparsegap.checkpoints import Metadata, Space, export_saelens, open_checkpoint, open_dictionary, save_checkpoint
+from sparsegap.activations import Centring
+from sparsegap.checkpoints import Metadata, export_saelens, open_checkpoint, open_dictionary, save_checkpoint
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoders.jumprelu import JumpReLU
 from sparsegap.encoders.relu import ReLU
@@ -160,16 +161,16 @@ def test_own_format_keeps_bits_space_and_metadata(tmp_path: Path, tensors: dict[
     dictionary = Dictionary(tensors["W_dec"], tensors["b_dec"])
     encoder = JumpReLU(tensors["W_enc"].T, tensors["b_enc"], None, tensors["threshold"], bandwidth=0.1)
     told = Metadata(source={"model": "toy", "layer": 3}, training={"steps": 10}, licence="as the model's")
-    folder = save_checkpoint(tmp_path / "sae", encoder, dictionary, told, space=Space(randn(D, seed=9), 55.5))
+    folder = save_checkpoint(tmp_path / "sae", encoder, dictionary, told, centring=Centring(randn(D, seed=9), 55.5))
     for path in (folder, folder / "weights.safetensors", folder / "sparsegap.json"):
         opened = open_checkpoint(path)
         assert torch.equal(opened.encoder(x), encoder(x))
         assert isinstance(opened.encoder, JumpReLU)
         assert opened.encoder.bandwidth == 0.1
         assert opened.metadata == told
-        assert opened.space is not None
-        assert opened.space.scale == 55.5
-        assert torch.equal(opened.space.mean, randn(D, seed=9))
+        assert opened.centring is not None
+        assert opened.centring.scale == 55.5
+        assert torch.equal(opened.centring.mean, randn(D, seed=9))
 
 
 def test_a_checkpoint_is_replaced_and_leaves_nothing_behind(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
@@ -237,7 +238,7 @@ class TestDamaged:
         big = 17 << 20
         path.write_bytes(big.to_bytes(8, "little") + b" " * big)
         self.refused(sae, "header of 18 MB")
-        header = json.dumps({"W_dec": {"dtype": "F32", "shape": [2**40, 2**20], "data_offsets": [0, 8]}}).encode()
+        header = json.dumps({"W": {"dtype": "F32", "shape": [2**40, 2**20], "data_offsets": [0, 8]}}).encode()
         path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 8)
         self.refused(sae, "truncated or not a safetensors file")
 
@@ -266,7 +267,7 @@ class TestDamaged:
         (sae / "cfg.json").write_text(json.dumps(json.loads((sae / "cfg.json").read_text()) | config))
         self.refused(sae, match)
 
-    @pytest.mark.parametrize(("text", "match"), [("{", "not valid JSON"), ("[1]", "must hold a JSON object"), (None, "cfg.json is missing")])
+    @pytest.mark.parametrize(("text", "match"), [("{", "not valid JSON"), ("[1]", "must hold a JSON object"), (None, "is missing")])
     def test_configuration_that_cannot_be_read(self, sae: Path, text: str | None, match: str) -> None:
         (sae / "cfg.json").unlink() if text is None else (sae / "cfg.json").write_text(text)
         self.refused(sae, match)

@@ -1,8 +1,8 @@
 """Checkpoints: an encoder and a dictionary on disk, ours or as other projects publish them, as a pair.
 
 Our own format is a folder of `sparsegap.json` (what it is, its options, where it comes from, the sha256 of the weights) and
-`weights.safetensors` (`encoder.*`, `dictionary.atoms` (m, d), `dictionary.bias` (d), and `space.mean` (d), `space.scale` where the
-model's raw activations are known to be `x·scale + mean`). The weights are written first and the JSON last, each whole or not at all.
+`weights.safetensors` (`encoder.*`, `dictionary.atoms` (m, d), `dictionary.bias` (d), and `centring.mean` (d), `centring.scale` where
+the model's raw activations are known to be `x·scale + mean`). The weights are written first and the JSON last, each whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from torch import Tensor
 
 from sparsegap import registry, saelens, weights
+from sparsegap.activations import Centring
 from sparsegap.affine import Affine
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
@@ -26,6 +27,7 @@ from sparsegap.errors import InputError
 from sparsegap.shards import file_sha256, package_versions, write_atomically
 
 RECORD, WEIGHTS = "sparsegap.json", "weights.safetensors"
+CHECKPOINT_FILES = (RECORD, WEIGHTS, saelens.CONFIG, saelens.WEIGHTS)
 ATOM_NAMES = ("atoms", "W_dec", "dictionary.atoms")
 BIAS_NAMES = ("bias", "b_dec", "dictionary.bias")
 
@@ -60,21 +62,16 @@ class Record(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
-    """Where the activations that a checkpoint reads lie: activations = (raw − mean) / scale. mean: (d,)."""
-
-    mean: Tensor
-    scale: float
-
-
-@dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """An encoder and the dictionary it was trained with. `kind` is "sparsegap" or "saelens"."""
+    """An encoder and the dictionary it was trained with.
+
+    centring: how the activations that it reads come from the model's raw ones, where that is known. kind: "sparsegap" or "saelens".
+    """
 
     encoder: Affine | Amortised
     dictionary: Dictionary
     metadata: Metadata = field(default_factory=Metadata)
-    space: Space | None = None
+    centring: Centring | None = None
     kind: str = "sparsegap"
 
     @property
@@ -89,7 +86,7 @@ def encoder_name(encoder: Amortised) -> str:
 
 
 def save_checkpoint(path: str | Path, encoder: Amortised, dictionary: Dictionary, metadata: Metadata | None = None, *,
-                    space: Space | None = None) -> Path:
+                    centring: Centring | None = None) -> Path:
     """Write an encoder and its dictionary to a folder, which is new, empty, or a checkpoint to be replaced.
 
     Raises InputError where the folder holds something else or the disk refuses.
@@ -99,8 +96,8 @@ def save_checkpoint(path: str | Path, encoder: Amortised, dictionary: Dictionary
     folder = _folder_for(path, RECORD)
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     tensors |= {"dictionary.atoms": dictionary.atoms, "dictionary.bias": dictionary.bias}
-    if space is not None:
-        tensors |= {"space.mean": space.mean, "space.scale": torch.tensor(space.scale)}
+    if centring is not None:
+        tensors |= {"centring.mean": centring.mean, "centring.scale": torch.tensor(centring.scale)}
     data = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
     record = Record(
         encoder=encoder_name(encoder), options={name: getattr(encoder, name) for name in registry.options(type(encoder))},
@@ -148,7 +145,7 @@ def open_dictionary(path: str | Path) -> Dictionary:
     Raises InputError.
     """
     path = Path(path)
-    if path.is_dir() or path.name in (RECORD, WEIGHTS, saelens.CONFIG, saelens.WEIGHTS):
+    if path.is_dir() or path.name in CHECKPOINT_FILES:
         return open_checkpoint(path).dictionary
     if not path.is_file():
         raise InputError(f"{path} does not exist")
@@ -167,7 +164,7 @@ def _checkpoint_folder(path: Path) -> Path:
         raise InputError(f"{path} does not exist")
     if path.suffix in weights.PICKLES:
         raise InputError(f"{path} is a pickle, which is never opened because it can run code: convert it to safetensors")
-    if path.name not in (RECORD, WEIGHTS, saelens.CONFIG, saelens.WEIGHTS):
+    if path.name not in CHECKPOINT_FILES:
         raise InputError(f"{path} is no checkpoint: give a folder with {RECORD} or {saelens.CONFIG}, or the weights file inside")
     return path.parent
 
@@ -199,7 +196,7 @@ def _open_own(folder: Path) -> Checkpoint:
     except TypeError as error:
         raise InputError(f"{path} does not hold the tensors of a {record.encoder} encoder: {', '.join(sorted(state)) or 'none'}") from error
     dictionary = Dictionary(tensors["dictionary.atoms"], tensors["dictionary.bias"])
-    return Checkpoint(encoder, dictionary, record.metadata, _space(tensors, d, path))
+    return Checkpoint(encoder, dictionary, record.metadata, _centring(tensors, d, path))
 
 
 def _read_record(path: Path) -> Record:
@@ -211,11 +208,11 @@ def _read_record(path: Path) -> Record:
         raise InputError(f"{path} does not describe a checkpoint of this version: {where}: {first['msg'].lower()}") from error
 
 
-def _space(tensors: Mapping[str, Tensor], d: int, path: Path) -> Space | None:
-    if "space.mean" not in tensors:
+def _centring(tensors: Mapping[str, Tensor], d: int, path: Path) -> Centring | None:
+    if "centring.mean" not in tensors:
         return None
-    weights.require(tensors, {"space.mean": (d,), "space.scale": ()}, path)
-    return Space(tensors["space.mean"], float(tensors["space.scale"]))
+    weights.require(tensors, {"centring.mean": (d,), "centring.scale": ()}, path)
+    return Centring(tensors["centring.mean"], float(tensors["centring.scale"]))
 
 
 def _folder_for(path: str | Path, own: str) -> Path:
