@@ -10,11 +10,12 @@ from torch import Tensor
 
 from sparsegap.activations import Activations
 from sparsegap.codes import Codes
-from sparsegap.gap.controls import components_for, random_like
 from sparsegap.dictionary import Dictionary
 from sparsegap.gap.bootstrap import Bootstrap, Totals, crossing, interval
+from sparsegap.gap.controls import components_for, random_like
 from sparsegap.gap.dictionary_refit import move_atoms
-from sparsegap.gap.ladder import Answer, Moment, best_of, kkt_violation, refitted, strongest
+from sparsegap.gap.kkt import kkt_violation
+from sparsegap.gap.ladder import Answer, Moment, best_of, refitted, strongest
 from sparsegap.gap.survey import GROUPS, batches, group_of, survey
 from sparsegap.gap.tally import Tally, aligned, quantile_of_histogram
 from sparsegap.metrics.explained_variance import explained_variance
@@ -147,24 +148,23 @@ def test_unused_atoms_stay(dictionary: Dictionary, x: Tensor) -> None:
     assert not torch.equal(moved[0], dictionary.atoms[0])
 
 
-def test_kkt_violation_is_zero_at_the_optimum_and_sees_a_wrong_amplitude(dictionary: Dictionary, x: Tensor, generator: torch.Generator) -> None:
+def test_kkt_violation_is_zero_at_the_optimum_and_sees_a_wrong_amplitude(
+    dictionary: Dictionary, x: Tensor, generator: torch.Generator
+) -> None:
     support = some_codes(200, 5, generator)
-    problem = KSparse(dictionary, support.l0())
-    answer = refitted(problem, x, support)
-    assert answer.codes is not None
-    assert answer.violation is not None
-    assert float(answer.violation.max()) < 1e-5
-    off = Codes(answer.codes.indices, answer.codes.values * 1.1, ATOMS)
-    used = answer.codes.l0() > 0
-    assert float(kkt_violation(problem, x, off, support)[used].min()) > 1e-4
+    codes = refitted(KSparse(dictionary, support.l0()), x, support).codes
+    assert codes is not None
+    assert float(kkt_violation(dictionary, x, codes, support, True).max()) < 1e-5
+    off = Codes(codes.indices, codes.values * 1.1, ATOMS)
+    assert float(kkt_violation(dictionary, x, off, support, True)[codes.l0() > 0].min()) > 1e-4
 
 
 def test_kkt_violation_sees_an_atom_wrongly_at_zero(dictionary: Dictionary, generator: torch.Generator) -> None:
     support = some_codes(50, 3, generator)
-    problem, x = KSparse(dictionary, support.l0()), dictionary.decode(support)
-    assert float(kkt_violation(problem, x, support, support).max()) < 1e-6
+    x = dictionary.decode(support)
+    assert float(kkt_violation(dictionary, x, support, support, True).max()) < 1e-6
     missing = Codes(support.indices, support.values * torch.tensor([1.0, 1.0, 0.0]), ATOMS)
-    assert float(kkt_violation(problem, x, missing, support).min()) > 1e-3
+    assert float(kkt_violation(dictionary, x, missing, support, True).min()) > 1e-3
 
 
 def test_best_of_takes_the_least_error_of_each_sample(dictionary: Dictionary, generator: torch.Generator) -> None:
@@ -173,7 +173,7 @@ def test_best_of_takes_the_least_error_of_each_sample(dictionary: Dictionary, ge
     worse = Codes(true.indices, true.values * 0.5, ATOMS)
     first = torch.arange(20)[:, None] < 10
     mixed = [Codes(true.indices, torch.where(first == flag, true.values, worse.values), ATOMS) for flag in (True, False)]
-    moment = Moment(x, KSparse(dictionary, true.l0()), {name: Answer(codes, dictionary) for name, codes in zip("ab", mixed, strict=True)})
+    moment = Moment(x, KSparse(dictionary, true.l0()), dict(zip("ab", (Answer(c, dictionary) for c in mixed), strict=True)))
     found = best_of(moment, "ab").codes
     assert found is not None
     assert torch.equal(found.dense(), true.dense())

@@ -4,8 +4,7 @@ most."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -151,13 +150,16 @@ class Account:
             uncounted=sorted({name for c in needed for name in c.uncounted}),
         )
 
-    def shares(self, chain: Sequence[str]) -> list[Share]:
-        """The encoder's error cut along a chain of rungs, each share what one step removes; the last one is what is left."""
-        own = self.fvu("own")
+    def shares(self) -> list[Share]:
+        """The encoder's error cut into what each step removes, and the rest; the dictionary's is the gain of its refit for one pursuit."""
+        left = own = self.fvu("own")
         parts: list[Share] = []
-        for before, after in pairwise(chain):
-            parts.append(_share(SHARE_OF[after], self.fvu(before) - self.fvu(after), own, before, after))
-        return [*parts, _share("rest", self.fvu(chain[-1]), own, chain[-1], "")]
+        for name, before, after in SHARES:
+            if after in self.measured.tallies:
+                amount = self.fvu(before) - self.fvu(after)
+                parts.append(_share(name, amount, own, before, after))
+                left = left - amount
+        return [*parts, _share("rest", left, own, parts[-1].to_rung, "")]
 
     def match(self, series: str, at_own: str) -> Match | None:
         """A series of rungs against the encoder, on the rows of the series: error at equal L0, atoms at equal error."""
@@ -189,7 +191,7 @@ class Account:
         return Shrinkage(slope=estimate(slope), correlation=min(correlation, 1.0))
 
 
-SHARE_OF = {"refit": "amplitude", "best": "support", "dictionary": "dictionary", "true": "dictionary"}
+SHARES = (("amplitude", "own", "refit"), ("support", "refit", "best"), ("dictionary", "prune", "dictionary"))
 SHARE_LABELS = {
     "amplitude": ("amplitudes", "The right atoms at the wrong strength: gone after refitting the amplitudes on the encoder's own atoms."),
     "support": (

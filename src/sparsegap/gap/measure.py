@@ -19,6 +19,7 @@ from sparsegap.codes import Codes
 from sparsegap.cost import Counter
 from sparsegap.dictionary import Dictionary
 from sparsegap.gap.bootstrap import Totals
+from sparsegap.gap.kkt import kkt_violation
 from sparsegap.gap.ladder import Moment, Scope, Step
 from sparsegap.gap.survey import Batch
 from sparsegap.gap.tally import LatentSums, Tally, Timing, aligned
@@ -114,8 +115,11 @@ class Measurement:
         same_atoms = answer.codes is not None and step.dictionary == "given"
         if same_atoms and answer.codes is not None:
             tally.compare(answer.codes, moment.own)
-        if answer.violation is not None:
-            tally.violations.append(answer.violation.float())
+        violation = answer.violation
+        if answer.support is not None and answer.codes is not None and answer.dictionary is not None:
+            violation = kkt_violation(answer.dictionary, moment.x, answer.codes, answer.support, self.frame.nonnegative)
+        if violation is not None:
+            tally.violations.append(violation.float())
         if step.timed:
             needed = [moment.answers[name] for name in (step.name, *earlier(step, self.by_name))]
             tally.timings.append(Timing(len(moment.x), sum(a.seconds for a in needed), unit))

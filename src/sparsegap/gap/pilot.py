@@ -115,27 +115,13 @@ def _ladder(question: Question, refit: Refit | None, options: dict[str, Any]) ->
     steps = ladder_steps(options)
     steps.append(best_step([step.name for step in steps]))
     if refit is not None and refit.pull is not None:
-        says = "OMP on atoms refit to OMP's codes of training rows: its gain over the best codes on the given ones is its share."
-        steps.append(
-            dictionary_step(
-                "dictionary",
-                "refit",
-                refit.dictionary,
-                "atoms refit on training rows, then OMP",
-                says,
-                options,
-                {
-                    "pull": refit.pull,
-                    "steps": len(refit.validation) - 1,
-                    "rows": refit.rows,
-                    "validation_fvu_before": refit.validation[0],
-                    "validation_fvu_after": refit.validation[-1],
-                },
-            )
-        )
+        says = "The same pursuit on atoms refit to OMP's codes of training rows: its gain over the given atoms is the dictionary's share."
+        about = {"pull": refit.pull, "rows": refit.rows, "validation_before": refit.validation[0], "validation_after": refit.validation[-1]}
+        label = "atoms refit on training rows, then pruned pursuit"
+        steps.append(dictionary_step("dictionary", "refit", refit.dictionary, label, says, options, **about))
     if question.truth is not None:
-        says = "OMP on the true atoms at the same number of atoms."
-        steps.append(dictionary_step("true", "true", question.truth, "the true atoms, then OMP", says, options))
+        says = "The same pursuit on the true atoms at the same number of atoms."
+        steps.append(dictionary_step("true", "true", question.truth, "the true atoms, then pruned pursuit", says, options))
     return steps
 
 
@@ -184,7 +170,7 @@ def matched_penalty(dictionary: Dictionary, x: Tensor, mean_l0: float, nonnegati
             break
         low, high = (guess, high) if excess > 0 else (low, guess)
         seen.append((guess, excess))
-        guess = _secant(*seen[-2:], low, high)
+        guess = _secant(seen[-2], seen[-1], low, high)
     return math.exp(guess)
 
 

@@ -31,8 +31,7 @@ def summarise(question: Question, plan: Plan, found: Survey, pilot: Pilot, began
     account = Account(pilot.measurement, pilot.counted, plan.resamples, generator, plan.tolerance)
     rungs = account.rungs()
     by_name = {rung.name: rung for rung in rungs}
-    chain = [name for name in ("own", "refit", "best", "dictionary") if name in by_name]
-    shares = account.shares(chain)
+    shares = account.shares()
     matches = [m for series, at_own in MATCHED.items() if at_own in by_name for m in [account.match(series, at_own)] if m is not None]
     components = components_for(found.covariance, by_name["own"].fvu.value)
     return GapRecord(
