@@ -1,8 +1,7 @@
 """The schema of gap.json: what `gap` found, as data that a page or a script can read without this library.
 
 Every number stands beside its interval and the number of rows behind it. FVU is a fraction of the variance about the mean; EPU is the
-time of
-one encoder pass over the same rows in the same process. `docs/gap-json.md` explains the fields in prose.
+time of one encoder pass over the same rows in the same process. `docs/gap-json.md` explains the fields in prose.
 """
 
 from __future__ import annotations
@@ -58,9 +57,7 @@ class Proof(Part):
     """What is proven about the codes of a rung, by the problem and not by the method.
 
     kind: "duality" (relative duality gap of a lasso), "kkt" (largest relative KKT violation of amplitudes on a fixed support), "exact"
-    (proven
-    best support), "not proven" (a pursuit: nothing says how far from the best support it is), "none" (no problem stands behind these
-    codes).
+    (proven best support), "not proven" (a pursuit: nothing says how far from the best support it is), "none" (no problem behind these codes).
     tolerance: within which a sample counts as proven. coverage: fraction of samples proven. median, worst: of the relative gap or
     violation.
     """
@@ -105,8 +102,7 @@ class Overlap(Part):
 
 
 class Difference(Part):
-    """Paired against the encoder's own codes on the same rows: fvu = own − this (positive: this rung is better), relative = fvu / own
-    FVU."""
+    """Paired against the encoder's own codes on the same rows: fvu = own − this (positive: this rung is better), relative = fvu / own."""
 
     fvu: Estimate
     relative: Estimate
@@ -115,9 +111,8 @@ class Difference(Part):
 class Rung(Part):
     """One kind of codes on one dictionary, and everything measured about it.
 
-    role: "ladder" (a step of the decomposition), "frontier" (a point of FVU against L0), "control" (what must be much worse, or the gain
-    that
-    meaningless atoms would show), "reference" (an outside yardstick such as PCA).
+    role: "ladder" (a step of the decomposition), "frontier" (a point of FVU against L0), "control" (what must be much worse, or the
+    gain that meaningless atoms would show), "reference" (an outside yardstick such as PCA).
     series: points of one series belong on one line of a chart. penalty: λ of a lasso rung. rows, contexts: what this rung was measured on.
     """
 
@@ -157,8 +152,7 @@ class Share(Part):
 
 
 class Match(Part):
-    """One method against the encoder at equal L0, and at equal FVU. atoms_at_own_fvu: mean L0 at which the method reaches the encoder's
-    FVU.
+    """One method against the encoder at equal L0, and at equal FVU. atoms_at_own_fvu: mean L0 at which the method reaches that FVU.
 
     bracketed: false where the method was better (or worse) at every L0 that was tried, so that the figure is only a bound.
     """

@@ -36,10 +36,8 @@ class Coding:
     """How a recording is to be coded.
 
     method: a solver, "auto", or "encoder" for the encoder's own codes. k, penalty: of the problem; with an encoder to start from and
-    neither,
-    each sample keeps the encoder's own number of atoms. start: begin from the encoder's codes. solving: precision, chunk, memory,
-    tolerance of
-    `solve`. options: of the method.
+    neither, each sample keeps the encoder's own number of atoms. start: begin from the encoder's codes. solving: precision, chunk,
+    memory, tolerance of `solve`. options: of the method.
     """
 
     method: str = "auto"

@@ -1,8 +1,7 @@
 """The rungs: each a way from activations to codes, on a dictionary that stays as it is, at every sample's own number of atoms.
 
-A `Step` says what it is and how to answer a `Moment` (a batch, the encoder's codes of it, and the answers of the steps before). The order
-of
-the list is the order of work; what a step starts from is part of its price.
+A `Step` says what it is and how to answer a `Moment` (a batch, the encoder's codes of it, and the answers of the steps before). The
+order of the list is the order of work; what a step starts from is part of its price.
 """
 
 from __future__ import annotations

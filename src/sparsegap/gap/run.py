@@ -1,8 +1,7 @@
 """gap: how much of an encoder's error is the encoder's, how much the dictionary's, and what better codes cost.
 
-activations → survey (contexts, mean, covariance) → pilot (sign, λ, FLOPs, time to expect) → atoms refit on training rows → every step on
-every
-batch → sums by context → intervals, shares and words → GapRecord. Memory holds one batch, whatever the size of the recording.
+activations → survey (contexts, mean, covariance) → pilot (sign, λ, FLOPs, time to expect) → atoms refit on training rows → every step
+on every batch → sums by context → intervals, shares and words → GapRecord. Memory holds one batch, whatever the size of the recording.
 """
 
 from __future__ import annotations
