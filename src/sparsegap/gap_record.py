@@ -57,7 +57,7 @@ class Proof(Part):
     """What is proven about the codes of a rung, by the problem and not by the method.
 
     kind: "duality" (relative duality gap of a lasso), "kkt" (largest relative KKT violation of amplitudes on a fixed support), "exact"
-    (proven best support), "not proven" (a pursuit: nothing says how far from the best support it is), "none" (no problem behind these codes).
+    (proven best support), "not proven" (a pursuit: nothing says how far from the best support it is), "none" (no problem behind them).
     tolerance: within which a sample counts as proven. coverage: fraction of samples proven. median, worst: of the relative gap or
     violation.
     """
