@@ -18,7 +18,7 @@ class Place(NamedTuple):
 
 # In the order of preference.
 PLACES = {
-    "above right": Place("left", 6, -13), "below left": Place("right", -6, 15), "below right": Place("left", 6, 15),
+    "above right": Place("left", 6, -13), "below right": Place("left", 6, 15), "below left": Place("right", -6, 15),
     "above left": Place("right", -6, -13), "further above": Place("left", 6, -30), "further below": Place("right", -6, 32),
 }  # fmt: skip
 
