@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsegap.kernels.products import Floats, add_multiple, dot, gathered_dots, subtract_combination
+from sparsegap.kernels.products import Floats, above, add_multiple, dot, gathered_dots, peak, subtract_combination
 
 Vector = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -24,6 +24,7 @@ DEPENDENT = 1e-5
 CALM = 2
 LOOSE = 0.2
 ROUGH_SWEEPS = 4
+MEMBERS = 64
 
 
 @njit(cache=True)
@@ -196,13 +197,31 @@ def _settle(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegat
 
 
 @njit(cache=True)
-def _renew(members: Positions, k: int, chosen: Positions, atoms: Floats, moved: Vector, beta: Vector, residual: Vector, correlations: Vector) -> None:
-    """Bring the residual up to date with the members' coefficients, of which it knows those `moved` so far, and all correlations with it."""
+def _renew(members: Positions, k: int, chosen: Positions, atoms: Floats, gram: Floats, whole: bool, moved: Vector, beta: Vector, residual: Vector,
+           correlations: Vector) -> None:
+    """Bring all correlations up to date with the members' coefficients, of which they know those `moved` so far."""
     for t in range(k):
         if beta[t] != moved[t]:
-            add_multiple(moved[t] - beta[t], atoms[chosen[members[t]]], residual)
+            if whole:
+                add_multiple(moved[t] - beta[t], gram[members[t]], correlations)
+            else:
+                add_multiple(moved[t] - beta[t], atoms[chosen[members[t]]], residual)
             moved[t] = beta[t]
-    gathered_dots(residual, atoms, chosen, correlations)
+    if not whole:
+        gathered_dots(residual, atoms, chosen, correlations)
+
+
+@njit(cache=True)
+def _join(newcomers: Positions, count: int, members: Positions, k: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats) -> Floats:
+    """Make the newcomers members k, k + 1, ...; returns q, which may have had to grow."""
+    if k + count > q.shape[0]:
+        grown = np.empty((2 * (k + count), 2 * (k + count)), q.dtype)
+        grown[:k, :k] = q[:k, :k]
+        q = grown
+    for t in range(count):
+        members[k + t] = newcomers[t]
+        _add_to_gram(members, k + t, chosen, atoms, gram, q)
+    return q
 
 
 @njit(cache=True)
@@ -210,32 +229,36 @@ def descend(chosen: Positions, atoms: Floats, gram: Floats, residual: Vector, co
             nonnegative: bool, tolerance: float, greed: float, sweeps: int) -> tuple[int, int]:
     """Minimise over all chosen atoms until no correlation is off by more than the tolerance: (sweeps made, members).
 
-    residual: (d,) with the given coefficients (w,) subtracted, and correlations (w,) with the chosen atoms; all three are brought to the end.
+    residual: (d,) with the given coefficients (w,) subtracted, and correlations (w,) with the chosen atoms; all three are brought to the end, the
+    residual not where all atoms are chosen and there is a Gram matrix.
     greed: 0 takes in every atom that violates the optimum at once, 0.5 only those in the upper half of the violations.
     """
-    w = chosen.shape[0]
-    members, is_member, k = np.empty(w, np.int64), np.zeros(w, np.bool_), 0
-    q, beta, moved, h = np.empty((w, w), atoms.dtype), np.zeros(w), np.zeros(w), np.empty(w)
-    used, target = 0, 0.0
+    w, whole = chosen.shape[0], gram.shape[0] == chosen.shape[0]
+    members, newcomers, outside = np.empty(w, np.int64), np.flatnonzero(coefficients), np.empty(w)
+    q, beta, moved, h = np.empty((MEMBERS, MEMBERS), atoms.dtype), np.zeros(w), np.zeros(w), np.empty(w)
+    used, k, count, target = 0, 0, newcomers.shape[0], np.inf
+    for t in range(count):
+        beta[t] = moved[t] = coefficients[newcomers[t]]
     while used < sweeps:
-        excess, before = 0.0, k
-        for i in range(w):
-            if not is_member[i]:
-                excess = max(excess, (correlations[i] if nonnegative else abs(correlations[i])) - penalty)
-        bar = penalty + max(greed * excess, tolerance)
-        for i in range(w):
-            if not is_member[i] and (coefficients[i] != 0 or (correlations[i] if nonnegative else abs(correlations[i])) > bar):
-                members[k], is_member[i], beta[k], moved[k] = i, True, coefficients[i], coefficients[i]
-                _add_to_gram(members, k, chosen, atoms, gram, q)
-                k += 1
-        if k == before and target <= tolerance:
-            break
-        target = max(tolerance, LOOSE * excess)
+        q = _join(newcomers, count, members, k, chosen, atoms, gram, q)
+        k += count
+        outside[:] = correlations
         for t in range(k):
-            h[t] = correlations[members[t]]
+            h[t], outside[members[t]] = correlations[members[t]], 0.0
+        excess = peak(outside, nonnegative) - penalty
+        newcomers = above(outside, penalty + max(greed * excess, tolerance), nonnegative)
+        count = newcomers.shape[0]
+        if count == 0 and target <= tolerance:
+            break
+        if count:
+            q = _join(newcomers, count, members, k, chosen, atoms, gram, q)
+            for t in range(k, k + count):
+                h[t] = correlations[members[t]]
+            k, count = k + count, 0
+        target = max(tolerance, LOOSE * excess)
         final = target <= tolerance  # until then more atoms will come: no need to be exact
         used += _settle(q, k, beta, h, penalty, nonnegative, target, final, sweeps - used if final else ROUGH_SWEEPS)
-        _renew(members, k, chosen, atoms, moved, beta, residual, correlations)
+        _renew(members, k, chosen, atoms, gram, whole, moved, beta, residual, correlations)
     coefficients[:] = 0.0
     for t in range(k):
         coefficients[members[t]] = beta[t]

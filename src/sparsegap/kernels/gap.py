@@ -93,11 +93,21 @@ def _energies(x: Floats, residual: NDArray[np.float64]) -> tuple[float, float]:
     return energy, aligned
 
 
+@njit(cache=True)
+def _l1(values: Floats) -> float:
+    total = 0.0
+    for c in range(values.shape[0]):
+        total += abs(np.float64(values[c]))
+    return total
+
+
 @njit(parallel=True, cache=True)
 def judge(x: Floats, samples: NDArray[np.int64], residual: NDArray[np.float64], scores: Scores, atoms: Floats, norms: NDArray[np.float64],
-          error: float, rounding: float, nonnegative: bool, energy: NDArray[np.float64], aligned: NDArray[np.float64], largest: NDArray[np.float64]) -> None:
-    """‖r‖², ⟨x, r⟩ and the largest correlation of each row of residuals, which belongs to row samples[a] of x. Costs one read of the scores."""
+          error: float, rounding: float, nonnegative: bool, values: Floats, energy: NDArray[np.float64], aligned: NDArray[np.float64],
+          l1: NDArray[np.float64], largest: NDArray[np.float64]) -> None:
+    """‖r‖², ⟨x, r⟩, ‖z‖₁ and the largest correlation of each row of residuals, of row samples[a] of x and of values. Costs one read of the scores."""
     longest = norms.max()
     for a in prange(samples.shape[0]):
         energy[a], aligned[a] = _energies(x[samples[a]], residual[a])
+        l1[a] = _l1(values[samples[a]])
         largest[a] = largest_correlation(scores[a], residual[a], np.sqrt(energy[a]), atoms, norms, longest, error, rounding, nonnegative)

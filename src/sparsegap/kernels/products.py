@@ -70,3 +70,30 @@ def subtract_combination(y: Floats, rows: Floats, count: int, begin: int, end: i
     for i in range(count - count % 4, count):
         x = rows[i][begin:end]
         add_multiple(-x[0], x, y)
+
+
+@njit(cache=True, fastmath=REORDERED | {"nnan"}, inline="never")
+def peak(a: Floats, nonnegative: bool) -> Any:
+    """max(0, max a), of |a| where not nonnegative."""
+    best = a[0] * 0
+    if nonnegative:
+        for c in range(a.shape[0]):
+            best = max(best, a[c])
+    else:
+        for c in range(a.shape[0]):
+            best = max(best, abs(a[c]))
+    return best
+
+
+@njit(cache=True)
+def above(a: Floats, bar: float, nonnegative: bool) -> NDArray[np.int64]:
+    """Ascending places where a (|a| where not nonnegative) exceeds the bar ≥ 0."""
+    out, count = np.empty(a.shape[0], np.int64), 0
+    for begin in range(0, a.shape[0], 32):
+        block = a[begin : begin + 32]
+        if peak(block, nonnegative) <= bar:
+            continue
+        for c in range(block.shape[0]):
+            out[count] = begin + c
+            count += (block[c] if nonnegative else abs(block[c])) > bar
+    return out[:count]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ ROUGH_FIRST = 3.0  # before the first refresh half of the support is still unkno
 BF16_ROUNDING = 2.0**-8
 
 
-def coordinate_descent(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, candidates: int = 64, margin: float = 0.05,
-                       greed: float = 0.3) -> Iterator[Iterate]:
+def coordinate_descent(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, candidates: int = 64, margin: float = 0.02,
+                       greed: float = 0.15) -> Iterator[Iterate]:
     """Certified lasso by working sets: min ½‖x − zA‖² + λ‖z‖₁.
 
     One pass over all atoms certifies every sample and names the atoms that may join its support; on support and candidates alone, coordinate
@@ -103,13 +104,13 @@ class _State:
         from sparsegap.kernels.gap import judge
         from sparsegap.kernels.select import raw
 
-        energy, aligned, largest = np.empty((3, len(active)))
+        energy, aligned, l1, largest = np.empty((4, len(active)))
+        width = int(self.counts.max(initial=0))
         dictionary = self.problem.dictionary
         rounding = BF16_ROUNDING if scores.dtype == torch.bfloat16 else 0.0
         judge(self.x, active, residual.numpy(), raw(scores), dictionary.atoms.numpy(), dictionary.norms.numpy().astype(np.float64),
-              screen.error(), rounding, self.problem.nonnegative, energy, aligned, largest)
+              screen.error(), rounding, self.problem.nonnegative, self.values[:, :width], energy, aligned, l1, largest)
         penalty = self.penalties[active]
-        l1 = np.abs(self.values[active].astype(np.float64)).sum(1)
         self.value[active] = 0.5 * energy + penalty * l1
         self.lower[active] = scaled_dual(*(torch.from_numpy(t) for t in (aligned, energy, penalty, largest)), self.problem.nonnegative).numpy()
         if cost.counting():
@@ -158,14 +159,19 @@ class _State:
         return np.maximum(0.03 * tolerance * self.penalties, floor)
 
     def _make_room(self, width: int) -> None:
-        extra = width - self.indices.shape[1]
-        if extra > 0:
-            self.indices, self.values = (np.pad(t, ((0, 0), (0, extra))) for t in (self.indices, self.values))
+        if width > self.indices.shape[1]:
+            self.indices, self.values = (_widened(t, width) for t in (self.indices, self.values))
+
+
+def _widened(slots: NDArray[Any], width: int) -> NDArray[Any]:
+    wide = np.zeros((len(slots), width), slots.dtype)  # pages that no sample reaches are never touched
+    wide[:, : slots.shape[1]] = slots
+    return wide
 
 
 def _ascending(start: Codes, problem: Lasso) -> Codes:
     """Active and feasible slots first, by ascending atom."""
     values = start.values.clamp_min(0) if problem.nonnegative else start.values
     key = torch.where(values != 0, start.indices, start.n_atoms)
-    order = key.argsort(1, stable=True)
+    order = key.argsort(dim=1, stable=True)
     return Codes(start.indices.gather(1, order), values.gather(1, order), start.n_atoms)
