@@ -133,7 +133,7 @@ def _alike(dictionary: Dictionary) -> list[Finding]:
     counts = torch.histc(found.nearest, HISTOGRAM_BINS, 0.0, 1.0).long().tolist()
     welch = _welch(dictionary.n_atoms, dictionary.width)
     return [
-        Finding("coherence", float(found.nearest.max()), f"largest |cosine| between two atoms; for this size it cannot be below {welch:.3f}"),
+        Finding("coherence", float(found.nearest.max()), f"largest |cosine| between two atoms; of this size, never below {welch:.3f}"),
         Finding("mean cosine", found.mean, "of all pairs, with sign; far above 0 the atoms share a direction, which a bias could carry"),
         Finding("median nearest", float(found.nearest.median()), "|cosine| of the median atom with the atom most like it"),
         Finding("nearest histogram", counts, f"atoms by |cosine| with the atom most like them, in {HISTOGRAM_BINS} bins from 0 to 1"),

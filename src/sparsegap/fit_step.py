@@ -80,8 +80,9 @@ class TopKState:
         if not math.isfinite(unexplained):
             raise InputError(f"batch {number} holds NaN or Inf, or the training diverged there")
         scale = 2 / (len(x) * float(t["variance"]))
-        dead = self._count_idle(indices, values, len(x))
-        bias_gradient = self._move_atoms(centred, indices, values, error, gradient, scale, _corrected(rate, number), dead)
+        dead = self._idle(indices, values, len(x))
+        taught = self._turn(dead, number)
+        bias_gradient = self._move_atoms(centred, indices, values, error, gradient, scale, _corrected(rate, number), taught)
         through_input = bias_gradient.to(self._detectors.dtype) @ self._detectors  # the detectors as they were before this step
         self._move_centre(scale * error.sum(0) - through_input.float(), _corrected(rate, number))
         self._detectors.copy_(t["weight"])
@@ -93,18 +94,22 @@ class TopKState:
         bias = self.tensors["bias"].to(self._detectors.dtype)
         return torch.addmm(bias, centred.to(self._detectors.dtype), self._detectors.T, out=self._scores)
 
-    def _count_idle(self, indices: Tensor, values: Tensor, n: int) -> Tensor:
-        """Latents that count as dead now, the longest idle first."""
+    def _idle(self, indices: Tensor, values: Tensor, n: int) -> Tensor:
+        """Latents that count as dead now; counts this batch of n."""
         stale = self.tensors["stale"]
         stale += n
         stale[indices[values > 0].long()] = 0
-        dead = (stale > self.dead_after).nonzero().flatten()
-        return dead[stale[dead].argsort(descending=True, stable=True)]
+        return (stale > self.dead_after).nonzero().flatten()
+
+    def _turn(self, dead: Tensor, number: int) -> Tensor:
+        """Up to d/2 of the dead latents, others each step: more than that would model any error."""
+        most = self.tensors["centre"].shape[0] // 2
+        return dead if len(dead) <= most else dead.roll(-most * number)[:most].sort().values
 
     def _move_atoms(self, centred: Tensor, indices: Tensor, values: Tensor, error: Tensor, gradient: Tensor, scale: float, rate: float,
-                    dead: Tensor) -> Tensor:
+                    chosen: Tensor) -> Tensor:
         t = self.tensors
-        chosen, extra = self._auxiliary(centred[:AUX_ROWS], error[:AUX_ROWS], dead)
+        extra = self._auxiliary(centred[:AUX_ROWS], error[:AUX_ROWS], chosen)
         row_of = torch.full_like(t["bias"], -1, dtype=torch.int32)
         row_of[chosen] = torch.arange(len(chosen), dtype=torch.int32)
         bias_gradient = torch.empty_like(t["bias"])
@@ -115,20 +120,19 @@ class TopKState:
                   bias_gradient.numpy())
         return bias_gradient
 
-    def _auxiliary(self, centred: Tensor, error: Tensor, dead: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """AuxK on a part of the batch: gradients of up to d/2 dead latents that together model the error. Dense, but over few atoms."""
+    def _auxiliary(self, centred: Tensor, error: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """AuxK on a part of the batch: gradients of the chosen dead latents, which together model the error; dense over few."""
         t = self.tensors
-        chosen = dead[: centred.shape[1] // 2]
         energy = float(error.square().sum())
         if not len(chosen) or energy == 0:
-            width = centred.shape[1]
-            return chosen[:0], (torch.zeros(1, width), torch.zeros(1, width), torch.zeros(1))
+            none = torch.zeros(max(len(chosen), 1), centred.shape[1])
+            return none, none, none[:, 0]
         atoms = t["atoms"][chosen]
         # Without its bias, a latent that the bias silences everywhere still gets a gradient, and may rise again.
         codes = (centred @ t["weight"][chosen].T).relu()
         wrong = (codes @ atoms + error) * (2 * AUX_SHARE / energy)
         for_codes = (wrong @ atoms.T) * (codes > 0)
-        return chosen, (codes.T @ wrong, for_codes.T @ centred, for_codes.sum(0))
+        return codes.T @ wrong, for_codes.T @ centred, for_codes.sum(0)
 
     def _move_centre(self, gradient: Tensor, rate: float) -> None:
         t = self.tensors

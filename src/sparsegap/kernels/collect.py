@@ -12,6 +12,16 @@ from torch import Tensor
 
 
 @njit(parallel=True, cache=True)
+def _count(dense: NDArray[Any], counts: NDArray[np.int64]) -> None:
+    for s in prange(dense.shape[0]):
+        row = dense[s]
+        total = 0
+        for j in range(row.shape[0]):
+            total += row[j] > 0
+        counts[s] = total
+
+
+@njit(parallel=True, cache=True)
 def _fill(dense: NDArray[Any], indices: NDArray[np.int32], values: NDArray[Any]) -> None:
     for s in prange(dense.shape[0]):
         row = dense[s]
@@ -28,8 +38,11 @@ def positive_entries(dense: Tensor) -> tuple[Tensor, Tensor]:
 
     dense: (n, m) float32 or float64 on CPU.
     """
-    width = int((dense > 0).sum(1).max()) if dense.numel() else 0
+    rows = dense.contiguous().numpy()
+    counts = np.zeros(len(rows), np.int64)
+    _count(rows, counts)
+    width = int(counts.max(initial=0))
     indices = torch.zeros(len(dense), width, dtype=torch.int32)
     values = dense.new_zeros(len(dense), width)
-    _fill(dense.contiguous().numpy(), indices.numpy(), values.numpy())
+    _fill(rows, indices.numpy(), values.numpy())
     return indices, values
