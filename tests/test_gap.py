@@ -331,3 +331,31 @@ def test_claim_knows_its_own_record_from_another(shrunk: GapRecord, tmp_path: Pa
 
 def test_gap_is_at_the_root() -> None:
     assert sparsegap.gap is gap
+
+
+@pytest.mark.slow
+def test_a_real_sae(shared_data: Path) -> None:
+    """The SAE of a real model: more than a quarter of its error is the encoder's, as a slow sketch found on these very rows."""
+    from sparsegap.checkpoints import open_checkpoint
+    from sparsegap.readers import open_activations
+
+    sae = open_checkpoint(shared_data / "sae")
+    test = open_activations(shared_data / "test.safetensors").load(2048)
+    record = gap(
+        sae.dictionary, sae.encoder, test.activations, contexts=test.context, resamples=200, frontier_rows=512, control_rows=512
+    )
+    expected = {"own": (0.108, 0.002), "refit": (0.101, 0.002), "htp": (0.088, 0.003), "omp": (0.078, 0.002), "random": (0.64, 0.02)}
+    for name, (fvu, tolerance) in expected.items():
+        assert record.rung(name).fvu.value == pytest.approx(fvu, abs=tolerance), name
+    omp, best, shuffled = (record.rung(name) for name in ("omp", "best", "shuffled"))
+    assert omp.support_overlap is not None
+    assert omp.support_overlap.recall == pytest.approx(0.53, abs=0.03)
+    assert best.against_own is not None
+    assert best.against_own.relative.low is not None
+    assert best.against_own.relative.low > 0.25
+    assert shuffled.fvu.value > 0.6
+    assert [d.dimension for d in record.variance.dominating] == [163]
+    assert record.rung("refit").price.epu is not None
+    assert record.rung("lasso-matched").proof.coverage == 1
+    assert 19 < next(m for m in record.matched if m.method == "omp").atoms_at_own_fvu.value < 23
+    assert any("of the error is the encoder's" in sentence for sentence in record.says)

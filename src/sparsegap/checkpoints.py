@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from torch import Tensor
 
 from sparsegap import registry, saelens, weights
-from sparsegap.activations import Centring
+from sparsegap.activations import Activations, Centring
 from sparsegap.affine import Affine
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
@@ -78,6 +78,20 @@ class Checkpoint:
     def name(self) -> str:
         """The encoder's name, as `sparsegap list encoders` shows it."""
         return encoder_name(self.encoder)
+
+    def check(self, activations: Activations) -> None:
+        """Raise InputError where activations are of another width, or centred and scaled otherwise than those it was trained on."""
+        if activations.d != self.dictionary.width:
+            raise InputError(f"{activations.description} is {activations.d} wide, but the SAE reads width {self.dictionary.width}")
+        ours, theirs = self.centring, activations.centring
+        if ours is None or theirs is None:
+            return
+        same_mean = torch.allclose(ours.mean, theirs.mean, rtol=1e-4, atol=1e-4 * abs(ours.scale))
+        if not same_mean or abs(ours.scale / theirs.scale - 1) > 1e-4:
+            raise InputError(
+                f"{activations.description} is centred and scaled otherwise (scale {theirs.scale:g}) than what the SAE was trained on "
+                f"(scale {ours.scale:g}): collect it with --like"
+            )
 
 
 def encoder_name(encoder: Amortised) -> str:

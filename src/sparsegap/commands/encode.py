@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparsegap.activations import Activations as Recording
     from sparsegap.code_store import CodesStore
     from sparsegap.recode import Watched
 
@@ -53,19 +54,21 @@ def encode(
     from sparsegap.readers import open_activations
     from sparsegap.recode import Coding, recode
 
-    encoder, dictionary = _opened(source, needs_encoder=start == "encoder" or method == "encoder")
+    recording = open_activations(activations, split)
+    encoder, dictionary = _opened(source, recording, needs_encoder=start == "encoder" or method == "encoder")
     solving = {"precision": precision, "chunk": chunk, "memory": int(memory * 2**30), "tolerance": tolerance}
     coding = Coding(method, k, penalty, not signed, start == "encoder", solving, _options(method, option or []))
     with _Bar(method) as watch:
-        store = recode(dictionary, open_activations(activations, split), out, coding, encoder=encoder, name=str(source), watch=watch)
+        store = recode(dictionary, recording, out, coding, encoder=encoder, name=str(source), watch=watch)
     _tell(store)
 
 
-def _opened(source: Path, needs_encoder: bool) -> tuple[Any, Any]:
+def _opened(source: Path, recording: Recording, needs_encoder: bool) -> tuple[Any, Any]:
     from sparsegap.checkpoints import open_checkpoint, open_dictionary
 
     if source.is_dir() or needs_encoder:
         found = open_checkpoint(source)
+        found.check(recording)
         return found.encoder, found.dictionary
     return None, open_dictionary(source)
 

@@ -61,6 +61,9 @@ def gap(
 
     opened, judged = open_checkpoint(sae), open_activations(activations, "test")
     fitted = open_activations(train) if train else None
+    for recording in (judged, fitted):
+        if recording is not None:
+            opened.check(recording)
     plan: dict[str, Any] = {"rows": rows, "seed": seed, "lambdas": lambdas, "quick": quick}
     names = (str(sae), f"{opened.name} of {sae}")
     record = claim(
@@ -115,7 +118,7 @@ def table(record: GapRecord) -> Table:
     from rich.text import Text
 
     shown = Table("codes", box=None, pad_edge=False, header_style="bold")
-    for heading in ("FVU", "95 %", "of the error", "L0", "EPU", "proven"):
+    for heading in ("FVU", "change", "L0", "EPU", "proven"):
         shown.add_column(heading, justify="right")
     role = "ladder"
     for rung in record.rungs:
@@ -128,11 +131,11 @@ def table(record: GapRecord) -> Table:
 
 def _figures(rung: Rung) -> list[str]:
     low, high = rung.fvu.low, rung.fvu.high
+    spread = "" if low is None or high is None else f" ± {(high - low) / 2:.4f}"
     change = "" if rung.against_own is None else f"{-100 * rung.against_own.relative.value:+.1f} %"
     proven = "" if rung.proof.coverage is None or rung.proof.kind == "not proven" else f"{rung.proof.coverage:.0%}"
     return [
-        f"{rung.fvu.value:.4f}",
-        "" if low is None or high is None else f"{low:.4f}-{high:.4f}",
+        f"{rung.fvu.value:.4f}{spread}",
         change,
         f"{rung.l0.quantiles.mean:.1f}" if rung.series != "pca" else "",
         "" if rung.price.epu is None else f"{rung.price.epu:.1f}",
