@@ -236,6 +236,7 @@ class Inputs(Part):
     rows_available: int
     contexts: int
     context_source: Literal["recorded", "given", "blocks of consecutive rows"]
+    held_out: bool = Field(False, description="stated by whoever asked: the encoder never saw these activations")
     train: str | None = None
     train_rows: int = 0
     truth: bool = False

@@ -66,18 +66,15 @@ def gap(
             opened.check(recording)
     plan: dict[str, Any] = {"rows": rows, "seed": seed, "lambdas": lambdas, "quick": quick}
     names = (str(sae), f"{opened.name} of {sae}")
-    record = claim(
-        out,
-        plan
-        | {
-            "atoms_sha256": dictionary_sha256(opened.dictionary),
-            "encoder": names[1],
-            "activations": judged.description,
-            "train": fitted.description if fitted else None,
-            "rows_available": judged.rows,
-        },
-        force,
-    )
+    wanted = plan | {
+        "atoms_sha256": dictionary_sha256(opened.dictionary),
+        "encoder": names[1],
+        "activations": judged.description,
+        "rows_available": judged.rows,
+        "held_out": held_out,
+        "train": fitted.description if fitted else None,
+    }
+    record = claim(out, wanted if precision == "auto" else wanted | {"precision": precision}, force)
     if record is not None:
         typer.echo(f"{out} holds the answer to this request already; --force measures again")
     else:

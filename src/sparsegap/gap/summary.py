@@ -76,6 +76,7 @@ def _inputs(question: Question, plan: Plan, found: Survey, pilot: Pilot, context
         rows_available=found.rows,
         contexts=int(pilot.chosen.sum()),
         context_source=source,
+        held_out=question.held_out,
         train=None if question.train is None else question.train.description,
         train_rows=pilot.refit.rows if pilot.refit else 0,
         truth=question.truth is not None or question.true_codes is not None,

@@ -13,6 +13,8 @@ from sparsegap.codes import Codes
 from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.support import SupportCounts, support
 
+BLOCK_ENTRIES = 1 << 24
+
 
 class Timing(NamedTuple):
     """One batch: rows, seconds of a rung (what it starts from included, setup left out), and seconds of one encoder pass over the same
@@ -151,6 +153,11 @@ class LatentSums:
 
 
 def aligned(codes: Codes, other: Codes) -> Tensor:
-    """(n, k): the values that `other` gives to the active atoms of `codes`, 0 where it does not use them. n·k·k' comparisons, no (n, m)."""
-    same = codes.indices[:, :, None] == other.indices[:, None, :]
-    return (same * other.values[:, None, :].to(codes.values)).sum(2) * codes.active
+    """(n, k): the values that `other` gives to the active atoms of `codes`, 0 where it does not use them; n·k·k' comparisons in blocks."""
+    found = torch.zeros_like(codes.values)
+    step = max(1, BLOCK_ENTRIES // max(1, codes.width * other.width))
+    for first in range(0, len(codes), step):
+        rows = slice(first, first + step)
+        same = codes.indices[rows, :, None] == other.indices[rows, None, :]
+        found[rows] = (same * other.values[rows, None, :].to(found)).sum(2)
+    return found * codes.active
