@@ -83,6 +83,7 @@ def assert_computes(path: Path, x: Tensor, codes: Tensor, decoded: Tensor) -> No
     opened = open_checkpoint(path)
     found = opened.encoder.encode(x)
     torch.testing.assert_close(found.dense().double(), codes, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(opened.encoder(x).detach().double(), codes, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(opened.dictionary.decode(found).double(), decoded, rtol=1e-5, atol=1e-3)
 
 

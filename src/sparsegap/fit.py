@@ -33,7 +33,7 @@ from sparsegap.shards import write_atomically
 STATE, LOG = "training.safetensors", "training.jsonl"
 LOG_EVERY = 10
 SAMPLED_ROWS = 16_384
-RATE = 4e-3
+RATE = 8e-3
 LEARNABLE = ("topk",)
 
 
@@ -52,7 +52,7 @@ class Recipe(BaseModel):
     batch: int
     rate: float
     warmup: float = 0.05
-    decay: float = 0.5
+    decay: float = 0.7
     dead_after: int
     seed: int
     half: bool
@@ -124,8 +124,8 @@ def make_recipe(encoder: str, source: Activations, *, atoms: int, k: int, steps:
 
 
 def default_steps(rows: int, batch: int) -> int:
-    """Twelve passes over the data, but at least 500 steps and at most 20 million samples."""
-    return int(min(max(12 * rows / batch, 500), max(20e6 / batch, 1)))
+    """Fourteen passes over the data, but at least 500 steps and at most 20 million samples."""
+    return int(min(max(14 * rows / batch, 500), max(20e6 / batch, 1)))
 
 
 def flops(recipe: Recipe) -> float:

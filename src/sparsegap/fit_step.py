@@ -1,7 +1,7 @@
 """TopK training: the state of a run and the step that advances it.
 
 The loss is the batch's share of unexplained variance, Σ‖x − x̂‖² / (batch · variance), plus AuxK: dead latents together model what the
-live ones leave (1/32 of the same share of *that*). One GEMM finds the active latents, in bfloat16 where the processor multiplies it faster;
+live ones leave (1/8 of the same share of *that*). One GEMM finds the active latents, in bfloat16 where the processor multiplies it faster;
 everything else touches active atoms only (kernels/sparse_step.py). Atoms stay at norm 1, the part of a gradient along its atom is removed.
 Gao et al. (2024), arXiv:2406.04093; Adam: Kingma & Ba (2015), arXiv:1412.6980.
 """
@@ -20,8 +20,8 @@ from sparsegap.kernels.select import topk_codes
 from sparsegap.kernels.sparse_step import EPSILON, FIRST_DECAY, SECOND_DECAY, atom_pass, by_atom, sample_pass
 
 # Atoms that begin as data samples are much alike: at full strength k of them overshoot many times over.
-INITIAL_GAIN = 0.05
-AUX_SHARE = 1 / 32
+INITIAL_GAIN = 0.02
+AUX_SHARE = 1 / 8
 AUX_ROWS = 256
 
 MATRICES = ("atoms", "weight", "atoms_1", "atoms_2", "weight_1", "weight_2")

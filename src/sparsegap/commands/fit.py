@@ -26,7 +26,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would cost,
 
 
 def fit(encoder: Encoder, activations: Activations, atoms: Atoms, k: K, out: Out, steps: Steps = None, batch: Batch = 1024,
-        lr: Rate = 4e-3, seed: Seed = 0, keep_every: KeepEvery = 200, test: Test = None, dry_run: DryRun = False) -> None:
+        lr: Rate = 8e-3, seed: Seed = 0, keep_every: KeepEvery = 200, test: Test = None, dry_run: DryRun = False) -> None:
     """Train a sparse autoencoder: unit-norm atoms, dead latents revived (AuxK), resumable to the same bits.
 
     The folder is a checkpoint that gap, encode and inspect open; training.jsonl in it is the course of the run.
