@@ -21,7 +21,7 @@ LAYERS = (
     ("dictionary",),
     ("coherence",),
     ("problem", "screen", "conventions"),
-    ("feasible", "amplitudes", "gradient", "slots", "pursuit"),
+    ("feasible", "amplitudes", "gradient", "slots", "pursuit", "path"),
     ("solve",),
     ("solvers", "metrics"),
     ("encoder", "affine"),
