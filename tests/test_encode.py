@@ -102,6 +102,26 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(dictionary: Dictionary, x: 
     assert [part.rows for part in again.manifest.quality or ()] == [part.rows for part in whole.manifest.quality or ()]
 
 
+def test_a_kill_between_the_quality_and_its_part(
+    dictionary: Dictionary, x: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coding, calls = Coding("omp", k=K), []
+    append = code_store.CodesWriter.append
+
+    def killed(writer: code_store.CodesWriter, codes: Codes) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        append(writer, codes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(code_store.CodesWriter, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            recode(dictionary, Activations.of(x), tmp_path / "codes", coding)
+    store = recode(dictionary, Activations.of(x), tmp_path / "codes", coding)
+    assert [part.rows for part in store.manifest.quality or ()] == [PART, PART, PART, 2]
+
+
 def test_a_finished_store_is_not_written_again(dictionary: Dictionary, x: Tensor, tmp_path: Path) -> None:
     coding = Coding("omp", k=K)
     recode(dictionary, Activations.of(x), tmp_path / "codes", coding)
