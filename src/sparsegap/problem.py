@@ -93,7 +93,7 @@ def row_blocks(n: int) -> Iterator[slice]:
 def residual64(dictionary: Dictionary, x: Tensor, codes: Codes) -> Tensor:
     """(n, d) float64: x − bias − z @ atoms, each product and sum in float64."""
     check_input(dictionary, x, codes)
-    centred = x.double() - dictionary.bias.double()
+    centred = (x.double() - dictionary.bias.double()).contiguous()
     if x.device.type == "cpu" and codes.width:
         from sparsegap.kernels.residual import subtract_atoms
 

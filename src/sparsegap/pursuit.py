@@ -44,8 +44,9 @@ class Pursuit:
         self.atoms = problem.dictionary.atoms.numpy()
         self.x = x.numpy()
         self.residual = self.x.copy()
-        self.k = problem.budgets(n).numpy().clip(max=width).astype(np.int64)
-        self.budget = (self.k + extra).clip(max=width)
+        self.k = problem.budgets(n).numpy()
+        self.allowed = self.k + extra
+        self.budget = self.allowed.clip(max=width)
         self.floor = NOTHING[x.dtype] * torch.linalg.vector_norm(x, dim=1).double().numpy()
         self.ids, self.c = np.zeros((n, width), np.int64), np.zeros((n, width))
         self.inverse = np.empty((n, width, width))
@@ -58,10 +59,10 @@ class Pursuit:
 
         given = start.indices.numpy().astype(np.int64)
         amplitudes = start.values.to(torch.from_numpy(self.x).dtype).numpy()
-        if (start.l0().numpy() > self.budget).any():
+        if (start.l0().numpy() > self.allowed).any():
             order = np.argsort(-np.abs(amplitudes), axis=1, kind="stable")
             given, amplitudes = np.take_along_axis(given, order, 1), np.take_along_axis(amplitudes, order, 1)
-            amplitudes = amplitudes * (np.arange(given.shape[1]) < self.budget[:, None])
+            amplitudes = amplitudes * (np.arange(given.shape[1]) < self.allowed[:, None])
         fit_support(self.x, self.residual, self.atoms, given, np.ascontiguousarray(amplitudes), self.problem.nonnegative, self.budget, self.floor,
                     self.ids, self.c, self.inverse, self.size)
         self.work += self.x.shape[1] * self.size * (self.size + 6)

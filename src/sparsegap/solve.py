@@ -111,7 +111,7 @@ def solve(
         parts = []
         for number, first in enumerate(range(0, len(x), screen.chunk)):
             rows = slice(first, first + screen.chunk)
-            centred = x[rows].to(inner.dictionary.atoms) - inner.dictionary.bias
+            centred = (x[rows].to(inner.dictionary.atoms) - inner.dictionary.bias).contiguous()  # a difference keeps the strides of x
             run = _Run(problem.rows(rows), x[rows], scale, screen, number, steps if trace else None)
             parts.append(run.follow(solver(inner.rows(rows), centred, begin[rows] if begin is not None else None, screen, **options)))
         codes, certificate, reason, iterations = _joined(parts, problem, x)

@@ -9,14 +9,13 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from sparsegap.kernels.select import BINS, best_of, select
-from sparsegap.kernels.support import admit, copy, correlate, dot, join, subtract
+from sparsegap.kernels.support import SAMPLES_A_TASK, admit, copy, correlate, dot, join, subtract
 
 Floats = NDArray[Any]
 Doubles = NDArray[np.float64]
 Integers = NDArray[Any]
 Flags = NDArray[np.bool_]
 
-SAMPLES_A_TASK = 8  # share one set of work arrays
 STEPS_PER_ATOM = 8  # a non-negative pursuit may drop and add, always for a smaller residual; rounding could make it do so for ever
 
 

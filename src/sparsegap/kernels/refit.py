@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from sparsegap.kernels.support import admit, copy, correlate, descend, dot, drop, enlarge, independent, refine, subtract, times
+from sparsegap.kernels.support import SAMPLES_A_TASK, admit, copy, correlate, descend, dot, drop, enlarge, independent, refine, subtract, times
 
 Floats = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -110,6 +110,8 @@ def eliminate(nonnegative: bool, budget: Integers, ids: Integers, c: Doubles, H:
 @njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
 def polish(x: Floats, residual: Floats, atoms: Floats, nonnegative: bool, ids: Integers, c: Doubles, H: Doubles, size: Integers) -> None:
     """Refine every sample's coefficients on its support to the accuracy of the residual's inner products."""
-    for s in prange(x.shape[0]):
+    n = x.shape[0]
+    for task in prange((n + SAMPLES_A_TASK - 1) // SAMPLES_A_TASK):
         work, step = np.empty(ids.shape[1], x.dtype), np.empty(ids.shape[1])
-        refine(x[s], residual[s], atoms, ids[s], c[s], H[s], size[s], nonnegative, work, step)
+        for s in range(task * SAMPLES_A_TASK, min((task + 1) * SAMPLES_A_TASK, n)):
+            refine(x[s], residual[s], atoms, ids[s], c[s], H[s], size[s], nonnegative, work, step)

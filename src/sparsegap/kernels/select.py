@@ -175,6 +175,8 @@ def _largest_between(keys: NDArray[Any], mask: Any, begin: int, end: int) -> Any
 @njit(cache=True)
 def best_of(scores: Scores, nonnegative: bool) -> int:
     """Place of the largest score (magnitude), the first of equals; −1 where none is positive."""
+    if scores.shape[0] == 0:
+        return -1
     keys = bits(scores)
     mask = _mask(keys, nonnegative)
     largest = _largest(keys, mask)

@@ -17,6 +17,7 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[Any]
 
 DUPLICATE = 1e-5  # an atom with less of its energy than this outside the span of the support is taken for part of it
+SAMPLES_A_TASK = 16  # share one set of work arrays
 REFINEMENTS = 3
 SETTLED = 1e-4  # a refinement that moved no coefficient by more than this share of the largest has left rounding error only
 
@@ -113,14 +114,14 @@ def independent(H: Doubles, k: int, q: Doubles, norm2: float, u: Doubles) -> flo
 @njit(cache=True, fastmath=True, error_model="numpy")
 def enlarge(H: Doubles, k: int, u: Doubles, outside: float) -> None:
     """H of the support with one more atom at place k, given what `independent` found."""
+    inverse = 1.0 / outside
     for i in range(k):
-        v = u[i] / outside
+        v = u[i] * inverse
         for j in range(k):
             H[i, j] += v * u[j]
         H[i, k] = -v
-    for j in range(k):
-        H[k, j] = -u[j] / outside
-    H[k, k] = 1.0 / outside
+        H[k, i] = -v
+    H[k, k] = inverse
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
