@@ -15,13 +15,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsegap.kernels.products import Floats, above, add_multiple, dot, gathered_dots, peak, subtract_combination
+from sparsegap.kernels.cholesky import factorise, solve
+from sparsegap.kernels.products import Floats, above, add_multiple, dot, gathered_dots, peak
 
 Vector = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
-DEPENDENT = 1e-5
 CALM = 2
+DEPENDENT = 1e-5
 LOOSE = 0.2
 ROUGH_SWEEPS = 4
 MEMBERS = 64
@@ -63,33 +64,6 @@ def _sweep(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegati
             flips += new * old <= 0
             largest = max(largest, abs(new - old) * d)
     return largest, flips
-
-
-@njit(cache=True)
-def _factorise(q: Floats, k: int, begin: int, up: Floats) -> None:
-    """Rows begin..k of U with UᵀU = q[:k, :k], diagonal inverted; an atom that depends on those before it gets diagonal 0 and no row."""
-    for i in range(begin, k):
-        row = up[i, i:k]
-        row[:] = q[i, i:k]
-        subtract_combination(row, up, i, i, k)
-        pivot = row[0]
-        inverse = 1 / np.sqrt(pivot) if pivot > DEPENDENT * q[i, i] else 0 * pivot
-        for c in range(k - i):
-            row[c] *= inverse
-        row[0] = inverse
-
-
-@njit(cache=True)
-def _solve(up: Floats, k: int, right: Vector, out: Vector) -> None:
-    """out = (UᵀU)⁻¹ right for a factor with inverted diagonal; entries of dependent atoms are 0."""
-    out[:k] = right[:k]
-    for i in range(k):
-        out[i] *= up[i, i]
-        add_multiple(-out[i], up[i, i + 1 : k], out[i + 1 : k])
-    for i in range(k - 1, -1, -1):
-        if i + 1 < k:
-            out[i] -= dot(up[i, i + 1 : k], out[i + 1 : k])
-        out[i] *= up[i, i]
 
 
 @njit(cache=True)
@@ -152,8 +126,8 @@ def _newton(q: Floats, members: int, beta: Vector, h: Vector, penalty: float) ->
     begin, share = 0, 0.0
     while k and share < 1:
         _gather(q, support, k, begin, inner)
-        _factorise(inner, k, begin, up)
-        _solve(up, k, slope, step)
+        factorise(inner, k, begin, DEPENDENT, up)
+        solve(up, k, slope, step)
         whole = step[:k].copy()
         share = _clip(step[:k], coefficients)
         gain = _bend(inner, k, step, slope, bend)
