@@ -344,7 +344,7 @@ def test_a_real_sae(shared_data: Path) -> None:
     record = gap(
         sae.dictionary, sae.encoder, test.activations, contexts=test.context, resamples=200, frontier_rows=512, control_rows=512
     )
-    expected = {"own": (0.108, 0.002), "refit": (0.101, 0.002), "htp": (0.088, 0.003), "omp": (0.078, 0.002), "random": (0.64, 0.02)}
+    expected = {"own": (0.108, 0.002), "refit": (0.101, 0.002), "htp": (0.086, 0.006), "omp": (0.078, 0.002), "random": (0.64, 0.02)}
     for name, (fvu, tolerance) in expected.items():
         assert record.rung(name).fvu.value == pytest.approx(fvu, abs=tolerance), name
     omp, best, shuffled = (record.rung(name) for name in ("omp", "best", "shuffled"))

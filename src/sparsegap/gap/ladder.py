@@ -22,7 +22,7 @@ from sparsegap.solve import Solution, solve
 
 Role = Literal["ladder", "frontier", "control", "reference"]
 Scope = Literal["all", "frontier", "control"]
-HTP_STEPS = 5
+HTP_STEPS = 3
 KEPT = 0.5
 EXCESS = 0.5
 
