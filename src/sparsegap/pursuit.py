@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from sparsegap import cost
 from sparsegap.codes import Codes
 from sparsegap.problem import KSparse
 from sparsegap.screen import Screen
+
+if TYPE_CHECKING:
+    from sparsegap.batched import BatchedPursuit
 
 STATE_BYTES = 1 << 27
 NOTHING = {torch.float32: 1e-6, torch.float64: 1e-13}  # correlations below this share of ‖x‖ are rounding
@@ -30,6 +34,15 @@ def blocks(problem: KSparse, x: Tensor, start: Codes | None, extra: int = 0) -> 
 def _width(problem: KSparse, x: Tensor, extra: int) -> int:
     largest = int(problem.budgets(len(x)).max()) + extra if len(x) else 0
     return min(largest, problem.dictionary.n_atoms, problem.dictionary.width)
+
+
+def pursuit(problem: KSparse, x: Tensor, screen: Screen, name: str, extra: int = 0) -> Pursuit | BatchedPursuit:
+    """The pursuit that runs on the device of x: compiled kernels on a processor, batched torch operations elsewhere."""
+    if x.device.type == "cpu":
+        return Pursuit(problem, x, screen, name, extra)
+    from sparsegap.batched import BatchedPursuit
+
+    return BatchedPursuit(problem, x, screen, name, _width(problem, x, extra), extra)
 
 
 class Pursuit:

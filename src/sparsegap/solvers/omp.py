@@ -9,7 +9,7 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
-from sparsegap.pursuit import Pursuit, blocks
+from sparsegap.pursuit import blocks, pursuit
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
 
@@ -34,12 +34,12 @@ def omp(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, exa
 
 
 def _pursue(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, exact: bool, candidates: int) -> Codes:
-    pursuit = Pursuit(problem, x, screen, "omp")
+    state = pursuit(problem, x, screen, "omp")
     if start is not None:
-        pursuit.adopt(start)
+        state.adopt(start)
     gram = screen.gram if screen.small or exact else None
     if gram is not None:
-        pursuit.everywhere(gram)
+        state.everywhere(gram)
     else:
-        pursuit.screened(candidates, certain=exact)
-    return pursuit.codes()
+        state.screened(candidates, certain=exact)
+    return state.codes()

@@ -9,7 +9,7 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
-from sparsegap.pursuit import Pursuit, blocks
+from sparsegap.pursuit import blocks, pursuit
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
 
@@ -29,12 +29,12 @@ def prune(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, e
 
 
 def _prune(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, extra: int, candidates: int) -> Codes:
-    pursuit = Pursuit(problem, x, screen, "prune", extra)
+    state = pursuit(problem, x, screen, "prune", extra)
     if start is not None:
-        pursuit.adopt(start)
+        state.adopt(start)
     elif screen.small and screen.gram is not None:
-        pursuit.everywhere(screen.gram)
+        state.everywhere(screen.gram)
     else:
-        pursuit.screened(candidates, certain=False)
-    pursuit.prune()
-    return pursuit.codes()
+        state.screened(candidates, certain=False)
+    state.prune()
+    return state.codes()

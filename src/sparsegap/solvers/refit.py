@@ -9,7 +9,7 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
-from sparsegap.pursuit import Pursuit, blocks
+from sparsegap.pursuit import blocks, pursuit
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
 
@@ -28,7 +28,7 @@ def refit(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen) -> I
 
 
 def _refit(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen) -> Codes:
-    pursuit = Pursuit(problem, x, screen, "refit")
+    state = pursuit(problem, x, screen, "refit")
     if start is not None:
-        pursuit.adopt(start)
-    return pursuit.codes()
+        state.adopt(start)
+    return state.codes()
