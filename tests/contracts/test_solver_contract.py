@@ -346,3 +346,15 @@ def test_every_operator_is_counted(case: Case) -> None:
 def test_a_signed_problem_is_refused_in_a_sentence(name: str) -> None:
     with pytest.raises(InputError, match="non-negative"):
         solve(Lasso(unit(), 0.1, nonnegative=False), randn(2, WIDTH), name)
+
+
+@every
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("make", DICTIONARIES)
+def test_a_gpu_gives_the_same_objective(case: Case, make: str) -> None:
+    dictionary = DICTIONARIES[make]()
+    x = samples(dictionary)
+    there = case.run(dictionary.to("cuda"), x.to("cuda"))
+    assert there.codes.values.is_cuda
+    rtol = 1e-6 if case.kind is KSparse else 2 * TOLERANCE
+    torch.testing.assert_close(there.certificate.value.cpu(), case.run(dictionary, x).certificate.value, rtol=rtol, atol=1e-10)
