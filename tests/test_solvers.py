@@ -95,6 +95,8 @@ def test_hard_thresholding_never_rises_and_improves_an_encoders_support(nonnegat
     for before, after in itertools.pairwise([refit, *values]):
         assert bool((after <= before * (1 + 1e-9)).all())
     assert float(values[-1].sum()) < 0.9 * float(refit.sum())
+    # Past the fixed point of the plain method, which ends 5 to 30 % above the greedy answer here.
+    assert float(values[-1].sum()) < 1.01 * float(solve(problem, x, "omp").certificate.value.sum())
 
 
 def test_plain_thresholding_reaches_a_local_optimum() -> None:
