@@ -219,7 +219,9 @@ def test_agrees_with_spams() -> None:
     atoms = atoms_of("random", 1200, 64)
     x = samples(atoms, 20)
     penalty = float(fraction_of_largest(atoms, x, 0.1).median())
-    theirs = spams.lasso(np.asfortranarray(x.T.numpy()), D=np.asfortranarray(atoms.T.numpy()), lambda1=penalty, mode=2, pos=True, numThreads=1)
+    theirs = spams.lasso(
+        np.asfortranarray(x.T.numpy()), D=np.asfortranarray(atoms.T.numpy()), lambda1=penalty, mode=2, pos=True, numThreads=1
+    )
     ours = run(atoms, x, penalty, tolerance=1e-10)
     np.testing.assert_allclose(ours.codes.dense().numpy(), theirs.toarray().T, atol=1e-6)
 

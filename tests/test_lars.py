@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_coordinate_descent import KINDS, atoms_of, fraction_of_largest, samples
 
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
@@ -12,6 +11,7 @@ from sparsegap.errors import InputError
 from sparsegap.path import lasso_path
 from sparsegap.problem import Lasso
 from sparsegap.solve import Reason, solve
+from test_coordinate_descent import KINDS, atoms_of, fraction_of_largest, samples
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 0])
@@ -48,7 +48,9 @@ def test_the_path_is_scikit_learns() -> None:
     x = samples(atoms, 3)
     for nonnegative in (True, False):
         for i in range(3):
-            alphas, _, coefficients = linear_model.lars_path(atoms.T.numpy(), x[i].numpy(), method="lasso", positive=nonnegative, alpha_min=1e-4)
+            alphas, _, coefficients = linear_model.lars_path(
+                atoms.T.numpy(), x[i].numpy(), method="lasso", positive=nonnegative, alpha_min=1e-4
+            )
             events = torch.from_numpy(alphas.copy()) * 24
             ours = lasso_path(Lasso(Dictionary(atoms), 0.0, nonnegative), x[i : i + 1], events)
             for place, codes in enumerate(ours):

@@ -56,10 +56,22 @@ def follow_path(problem: Lasso, x: Tensor, penalties: Tensor, gram: Tensor | Non
     for block in (slice(begin, begin + rows) for begin in range(0, n, rows)):
         correlations = x[block].cpu().double() @ dictionary.atoms.double().T
         table = gram.cpu().numpy() if gram is not None else np.empty((0, 0), dictionary.atoms.numpy().dtype)
-        follow_all(dictionary.atoms.numpy(), table, correlations.numpy(), penalties[block].cpu().numpy().copy(), problem.nonnegative, max_steps,
-                   indices[block], values[block], steps[block])
+        follow_all(
+            dictionary.atoms.numpy(),
+            table,
+            correlations.numpy(),
+            penalties[block].cpu().numpy().copy(),
+            problem.nonnegative,
+            max_steps,
+            indices[block],
+            values[block],
+            steps[block],
+        )
     _record_cost(steps, int((values != 0).sum()), dictionary, gram is not None)
-    return [Codes(torch.from_numpy(indices[:, i]), torch.from_numpy(values[:, i]).to(x.dtype), dictionary.n_atoms).compact().to(x.device) for i in range(p)]
+    return [
+        Codes(torch.from_numpy(indices[:, i]), torch.from_numpy(values[:, i]).to(x.dtype), dictionary.n_atoms).compact().to(x.device)
+        for i in range(p)
+    ]
 
 
 def _room(dictionary: Dictionary) -> int:

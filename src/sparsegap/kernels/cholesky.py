@@ -61,7 +61,10 @@ def solve(up: Floats, k: int, right: Vector, out: Vector) -> None:
 
 @njit(cache=True)
 def append(up: Floats, k: int, products: Vector, dependent: float) -> bool:
-    """Extend the factor by an atom with the given inner products with the k atoms before it and, last, with itself: False where it depends on them."""
+    """Extend the factor by an atom: False where it depends on the k before it.
+
+    products: its inner products with those, and last with itself.
+    """
     column = products[:k].copy()
     for i in range(k):
         column[i] *= up[i, i]

@@ -1,15 +1,15 @@
 """The lasso on a few atoms: coordinate descent that finds the signs, and Newton steps that finish once they are known.
 
-Of the `chosen` atoms, those that the optimum seems to need become *members*, one after another slot by slot; only members have rows in the Gram
-matrix `q` and are swept. `beta` and `h` are the members' coefficients and the residual's correlations with them, in float64. When the members have
-settled, the residual is made anew and the correlations of all chosen atoms with it, so rounding in q never accumulates.
+Of the `chosen` atoms, those that the optimum seems to need become *members*, one after another, slot by slot; only members have rows in
+the Gram matrix `q` and are swept. `beta` and `h` are the members' coefficients and the residual's correlations with them, in float64.
+When the members have settled, the correlations of all chosen atoms are made anew, so rounding in q never accumulates.
 Sources: Wu & Lange (2008), doi:10.1214/07-AOAS147 (coordinate descent); Portugal, Júdice & Vicente (1994),
 doi:10.1090/S0025-5718-1994-1250776-4 (steps that let many coefficients leave at once).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -21,25 +21,49 @@ from sparsegap.kernels.products import Floats, above, add_multiple, dot, gathere
 Vector = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
-CALM = 2
+CALM = 2  # sweeps without a change of sign before a Newton step
 DEPENDENT = 1e-5
-LOOSE = 0.2
+LOOSE = 0.2  # while atoms are still joining, members settle to this share of the largest violation
 ROUGH_SWEEPS = 4
 MEMBERS = 64
 
 
-@njit(cache=True)
-def _add_to_gram(members: Positions, k: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats) -> None:
-    """Row and column k of q, from the dictionary's Gram matrix, or from the atoms where there is none (gram of shape (0, 0))."""
-    atom = chosen[members[k]]
-    if gram.shape[0]:
-        row = gram[atom]
-        for c in range(k + 1):
-            q[k, c] = row[chosen[members[c]]]
-    else:
-        gathered_dots(atoms[atom], atoms, chosen[members[: k + 1]], q[k])
-    for c in range(k):
-        q[c, k] = q[k, c]
+class Atoms(NamedTuple):
+    """Rows are atoms; gram is their Gram matrix, or of shape (0, 0) where there is none."""
+
+    rows: Floats
+    gram: Floats
+
+
+class Rule(NamedTuple):
+    """What is solved and how: the penalty λ, the sign, how far a correlation may stay off, who joins when, and where to stop at the latest.
+
+    greed: 0 takes in every atom that violates the optimum at once, 0.5 only those in the upper half of the violations.
+    """
+
+    penalty: float
+    nonnegative: bool
+    tolerance: float
+    greed: float
+    sweeps: int
+
+
+class Chosen(NamedTuple):
+    """The atoms of one sample: which, ascending, their coefficients, the residual and its correlations with them."""
+
+    atoms: Positions
+    coefficients: Vector
+    residual: Vector
+    correlations: Vector
+
+
+class Members(NamedTuple):
+    """Places among the chosen atoms, coefficients now and when the correlations were last made, and correlations."""
+
+    places: Positions
+    beta: Vector
+    moved: Vector
+    h: Vector
 
 
 @njit(cache=True)
@@ -51,13 +75,13 @@ def shrink(u: float, penalty: float, nonnegative: bool) -> float:
 
 
 @njit(cache=True)
-def _sweep(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegative: bool) -> tuple[float, int]:
+def _sweep(q: Floats, k: int, beta: Vector, h: Vector, rule: Rule) -> tuple[float, int]:
     """Minimise over each member in turn: (largest change of a correlation, how many coefficients changed sign or became zero)."""
     largest, flips = 0.0, 0
     for i in range(k):
         d = np.float64(q[i, i])
         old = beta[i]
-        new = shrink(h[i] + d * old, penalty, nonnegative) / d if d > 0 else 0.0
+        new = shrink(h[i] + d * old, rule.penalty, rule.nonnegative) / d if d > 0 else 0.0
         if new != old:
             beta[i] = new
             add_multiple(old - new, q[i, :k], h)
@@ -68,7 +92,7 @@ def _sweep(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegati
 
 @njit(cache=True)
 def _clip(step: Vector, coefficients: Vector) -> float:
-    """Let entries that would take a coefficient through zero end there; the share of the step up to the first of them, 1 where there is none."""
+    """Let entries that would take a coefficient through zero end there; the share of the step up to the first such, or 1."""
     share = 1.0
     for i in range(step.shape[0]):
         b = coefficients[i]
@@ -114,15 +138,21 @@ def _gather(q: Floats, support: Positions, k: int, begin: int, inner: Floats) ->
 
 
 @njit(cache=True)
-def _newton(q: Floats, members: int, beta: Vector, h: Vector, penalty: float) -> None:
-    """Steps to the minimum for the present signs, each clipped where coefficients reach zero, until one is taken whole."""
-    support = np.flatnonzero(beta[:members])
-    k = support.shape[0]
-    original, before = support.copy(), beta[support]
-    inner, up = np.empty((k, k), q.dtype), np.empty((k, k), q.dtype)
-    coefficients, slope, step, bend = before.copy(), np.empty(k), np.empty(k), np.empty(k)
+def _bend(q: Floats, k: int, step: Vector, slope: Vector, bend: Vector) -> float:
+    """bend = q·step; returns how much the objective falls by the step."""
+    gain = 0.0
     for i in range(k):
-        slope[i] = h[support[i]] - (penalty if before[i] > 0 else -penalty)
+        bend[i] = dot(q[i, :k], step[:k])
+        gain += step[i] * (slope[i] - 0.5 * bend[i])
+    return gain
+
+
+@njit(cache=True)
+def _newton_steps(q: Floats, support: Positions, coefficients: Vector, slope: Vector) -> int:
+    """Steps to the minimum for the present signs, clipped where coefficients reach zero, until one is taken whole: how many are left."""
+    k = support.shape[0]
+    inner, up = np.empty((k, k), q.dtype), np.empty((k, k), q.dtype)
+    step, bend = np.empty(k), np.empty(k)
     begin, share = 0, 0.0
     while k and share < 1:
         _gather(q, support, k, begin, inner)
@@ -138,102 +168,121 @@ def _newton(q: Floats, members: int, beta: Vector, h: Vector, penalty: float) ->
             _bend(inner, k, step, slope, bend)
         _take(step[:k], 1.0 if gain > 0 else share, coefficients, slope, bend)
         k, begin = _drop_zeros(support, coefficients, slope, up, k)
+    return k
+
+
+@njit(cache=True)
+def _newton(q: Floats, members: int, beta: Vector, h: Vector, penalty: float) -> None:
+    """Newton steps on the members that are not zero."""
+    original = np.flatnonzero(beta[:members])
+    support, before = original.copy(), beta[original]
+    coefficients, slope = before.copy(), np.empty(before.shape[0])
+    for i in range(slope.shape[0]):
+        slope[i] = h[support[i]] - (penalty if before[i] > 0 else -penalty)
+    left = _newton_steps(q, support, coefficients, slope)
     beta[original] = 0.0
-    for i in range(k):
+    for i in range(left):
         beta[support[i]] = coefficients[i]
     for i in range(original.shape[0]):
         add_multiple(before[i] - beta[original[i]], q[original[i], :members], h)
 
 
 @njit(cache=True)
-def _bend(q: Floats, k: int, step: Vector, slope: Vector, bend: Vector) -> float:
-    """bend = q·step; returns how much the objective falls by the step."""
-    gain = 0.0
-    for i in range(k):
-        bend[i] = dot(q[i, :k], step[:k])
-        gain += step[i] * (slope[i] - 0.5 * bend[i])
-    return gain
-
-
-@njit(cache=True)
-def _settle(q: Floats, k: int, beta: Vector, h: Vector, penalty: float, nonnegative: bool, tolerance: float, newton: bool, sweeps: int) -> int:
+def _settle(q: Floats, k: int, beta: Vector, h: Vector, rule: Rule, tolerance: float, newton: bool, sweeps: int) -> int:
     """Solve on the members: sweep, and step by Newton once signs hold still. Returns the sweeps made."""
     calm = 0
     for sweep in range(sweeps):
-        largest, flips = _sweep(q, k, beta, h, penalty, nonnegative)
+        largest, flips = _sweep(q, k, beta, h, rule)
         if largest <= tolerance:
             return sweep + 1
         calm = calm + 1 if flips == 0 else 0
         if newton and calm >= CALM:
             calm = 0
-            _newton(q, k, beta, h, penalty)
+            _newton(q, k, beta, h, rule.penalty)
     return sweeps
 
 
 @njit(cache=True)
-def _renew(members: Positions, k: int, chosen: Positions, atoms: Floats, gram: Floats, whole: bool, moved: Vector, beta: Vector, residual: Vector,
-           correlations: Vector) -> None:
-    """Bring all correlations up to date with the members' coefficients, of which they know those `moved` so far."""
+def _renew(members: Members, k: int, chosen: Chosen, atoms: Atoms, whole: bool) -> None:
+    """Bring the residual and all correlations up to date; where all atoms are chosen, Gram rows do it without the residual."""
     for t in range(k):
-        if beta[t] != moved[t]:
+        change = members.moved[t] - members.beta[t]
+        if change != 0:
             if whole:
-                add_multiple(moved[t] - beta[t], gram[members[t]], correlations)
+                add_multiple(change, atoms.gram[members.places[t]], chosen.correlations)
             else:
-                add_multiple(moved[t] - beta[t], atoms[chosen[members[t]]], residual)
-            moved[t] = beta[t]
+                add_multiple(change, atoms.rows[chosen.atoms[members.places[t]]], chosen.residual)
+            members.moved[t] = members.beta[t]
     if not whole:
-        gathered_dots(residual, atoms, chosen, correlations)
+        gathered_dots(chosen.residual, atoms.rows, chosen.atoms, chosen.correlations)
 
 
 @njit(cache=True)
-def _join(newcomers: Positions, count: int, members: Positions, k: int, chosen: Positions, atoms: Floats, gram: Floats, q: Floats) -> Floats:
+def _add_to_gram(places: Positions, k: int, chosen: Chosen, atoms: Atoms, q: Floats) -> None:
+    """Row and column k of q, from the dictionary's Gram matrix, or from the atoms where there is none."""
+    atom = chosen.atoms[places[k]]
+    if atoms.gram.shape[0]:
+        row = atoms.gram[atom]
+        for c in range(k + 1):
+            q[k, c] = row[chosen.atoms[places[c]]]
+    else:
+        gathered_dots(atoms.rows[atom], atoms.rows, chosen.atoms[places[: k + 1]], q[k])
+    for c in range(k):
+        q[c, k] = q[k, c]
+
+
+@njit(cache=True)
+def _join(newcomers: Positions, members: Members, k: int, chosen: Chosen, atoms: Atoms, q: Floats) -> Floats:
     """Make the newcomers members k, k + 1, ...; returns q, which may have had to grow."""
-    if k + count > q.shape[0]:
-        grown = np.empty((2 * (k + count), 2 * (k + count)), q.dtype)
+    total = k + newcomers.shape[0]
+    if total > q.shape[0]:
+        grown = np.empty((2 * total, 2 * total), q.dtype)
         grown[:k, :k] = q[:k, :k]
         q = grown
-    for t in range(count):
-        members[k + t] = newcomers[t]
-        _add_to_gram(members, k + t, chosen, atoms, gram, q)
+    for t in range(k, total):
+        place = newcomers[t - k]
+        members.places[t] = place
+        members.beta[t] = members.moved[t] = chosen.coefficients[place]
+        _add_to_gram(members.places, t, chosen, atoms, q)
     return q
 
 
 @njit(cache=True)
-def descend(chosen: Positions, atoms: Floats, gram: Floats, residual: Vector, correlations: Vector, coefficients: Vector, penalty: float,
-            nonnegative: bool, tolerance: float, greed: float, sweeps: int) -> tuple[int, int]:
+def _violators(members: Members, k: int, chosen: Chosen, rule: Rule, outside: Vector) -> tuple[Positions, float]:
+    """Places of the chosen atoms that are to join, and by how much the worst of them violates the optimum."""
+    outside[:] = chosen.correlations
+    for t in range(k):
+        members.h[t], outside[members.places[t]] = chosen.correlations[members.places[t]], 0.0
+    excess = peak(outside, rule.nonnegative) - rule.penalty
+    return above(outside, rule.penalty + max(rule.greed * excess, rule.tolerance), rule.nonnegative), excess
+
+
+@njit(cache=True)
+def descend(chosen: Chosen, atoms: Atoms, rule: Rule) -> tuple[int, int]:
     """Minimise over all chosen atoms until no correlation is off by more than the tolerance: (sweeps made, members).
 
-    residual: (d,) with the given coefficients (w,) subtracted, and correlations (w,) with the chosen atoms; all three are brought to the end, the
-    residual not where all atoms are chosen and there is a Gram matrix.
-    greed: 0 takes in every atom that violates the optimum at once, 0.5 only those in the upper half of the violations.
+    Coefficients, residual and correlations belong together and are brought to the end; the residual not where all atoms are chosen
+    and there is a Gram matrix.
     """
-    w, whole = chosen.shape[0], gram.shape[0] == chosen.shape[0]
-    members, newcomers, outside = np.empty(w, np.int64), np.flatnonzero(coefficients), np.empty(w)
-    q, beta, moved, h = np.empty((MEMBERS, MEMBERS), atoms.dtype), np.zeros(w), np.zeros(w), np.empty(w)
-    used, k, count, target = 0, 0, newcomers.shape[0], np.inf
-    for t in range(count):
-        beta[t] = moved[t] = coefficients[newcomers[t]]
-    while used < sweeps:
-        q = _join(newcomers, count, members, k, chosen, atoms, gram, q)
-        k += count
-        outside[:] = correlations
-        for t in range(k):
-            h[t], outside[members[t]] = correlations[members[t]], 0.0
-        excess = peak(outside, nonnegative) - penalty
-        newcomers = above(outside, penalty + max(greed * excess, tolerance), nonnegative)
-        count = newcomers.shape[0]
-        if count == 0 and target <= tolerance:
+    w, whole = chosen.atoms.shape[0], atoms.gram.shape[0] == chosen.atoms.shape[0]
+    q, outside = np.empty((MEMBERS, MEMBERS), atoms.rows.dtype), np.empty(w)
+    members = Members(np.empty(w, np.int64), np.zeros(w), np.zeros(w), np.empty(w))
+    begun = np.flatnonzero(chosen.coefficients)
+    q = _join(begun, members, 0, chosen, atoms, q)
+    used, k, target = 0, begun.shape[0], np.inf
+    while used < rule.sweeps:
+        newcomers, excess = _violators(members, k, chosen, rule, outside)
+        if newcomers.shape[0] == 0 and target <= rule.tolerance:
             break
-        if count:
-            q = _join(newcomers, count, members, k, chosen, atoms, gram, q)
-            for t in range(k, k + count):
-                h[t] = correlations[members[t]]
-            k, count = k + count, 0
-        target = max(tolerance, LOOSE * excess)
-        final = target <= tolerance  # until then more atoms will come: no need to be exact
-        used += _settle(q, k, beta, h, penalty, nonnegative, target, final, sweeps - used if final else ROUGH_SWEEPS)
-        _renew(members, k, chosen, atoms, gram, whole, moved, beta, residual, correlations)
-    coefficients[:] = 0.0
+        q = _join(newcomers, members, k, chosen, atoms, q)
+        for t in range(k, k + newcomers.shape[0]):
+            members.h[t] = chosen.correlations[members.places[t]]
+        k += newcomers.shape[0]
+        target = max(rule.tolerance, LOOSE * excess)
+        final = target <= rule.tolerance  # until then more atoms will come: no need to be exact
+        used += _settle(q, k, members.beta, members.h, rule, target, final, rule.sweeps - used if final else ROUGH_SWEEPS)
+        _renew(members, k, chosen, atoms, whole)
+    chosen.coefficients[:] = 0.0
     for t in range(k):
-        coefficients[members[t]] = beta[t]
+        chosen.coefficients[members.places[t]] = members.beta[t]
     return used, k

@@ -7,7 +7,7 @@ and the error bound covers all the others. The result is that of a full float64 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange, types
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from sparsegap.kernels.products import REORDERED, Floats, dot
 from sparsegap.kernels.select import BLOCK, Scores, _largest, _mask, bits
+
+Vector = NDArray[np.float64]
 
 
 def value_of(key: int, row: Scores) -> float:
@@ -45,19 +47,28 @@ def _key_of(value: Any, row: Any) -> Any:
 
     def round_down(value: float, row: Scores) -> int:
         # float32 may round up; one unit less is below for certain
-        return np.int64((np.float32(value).view(np.int32) - 1) >> shift)
+        return np.int64((np.float32(value).view(np.int32) - 1) >> shift)  # type: ignore[return-value]
 
     return round_down
 
 
 @njit(cache=True)
-def _lowest_key(keys: Scores, value: float, row: Scores) -> int:
+def _lowest_key(value: float, row: Scores) -> int:
+    """A key below which no score of at least `value` lies; below all keys where the value is not positive."""
     return key_of(value, row) if value > 1e-30 else np.int64(-(1 << 62))
 
 
+class Bound(NamedTuple):
+    """How far a score may be from exact: |score − exact| ≤ error·‖r‖·‖atom‖ + rounding·|score|."""
+
+    norms: NDArray[np.float64]
+    longest: float
+    error: float
+    rounding: float
+
+
 @njit(cache=True)
-def largest_correlation(row: Scores, residual: NDArray[np.float64], length: float, atoms: Floats, norms: NDArray[np.float64], longest: float,
-                        error: float, rounding: float, nonnegative: bool) -> float:
+def largest_correlation(row: Scores, residual: NDArray[np.float64], length: float, atoms: Floats, bound: Bound, nonnegative: bool) -> float:
     """max ⟨residual, atom⟩ (|·| where not nonnegative) over all atoms in float64, or 0 where it is negative."""
     keys = bits(row)
     mask = _mask(keys, nonnegative)
@@ -68,19 +79,19 @@ def largest_correlation(row: Scores, residual: NDArray[np.float64], length: floa
         tops[b] = _largest(keys[b * BLOCK : (b + 1) * BLOCK], mask)
         if tops[b] > tops[first]:
             first = b
-    best = 0.0
-    threshold = _lowest_key(keys, -1.0, row)
+    reach, best = bound.error * length, 0.0
+    threshold = _lowest_key(-1.0, row)
     for visit in range(-1, blocks):  # the block of the largest score goes first, so that the others meet a high threshold
         b = first if visit < 0 else visit
         if tops[b] < threshold or visit == first:
             continue
         for j in range(b * BLOCK, min((b + 1) * BLOCK, keys.shape[0])):
             score = np.float64(value_of(keys[j] & mask, row))
-            if score + rounding * abs(score) + error * length * norms[j] <= best:
+            if score + bound.rounding * abs(score) + reach * bound.norms[j] <= best:
                 continue
             exact = dot(residual, atoms[j])
             best = max(best, exact if nonnegative else abs(exact))
-        threshold = _lowest_key(keys, (best - error * length * longest) / (1 + rounding), row)
+        threshold = _lowest_key((best - reach * bound.longest) / (1 + bound.rounding), row)
     return best
 
 
@@ -101,13 +112,30 @@ def _l1(values: Floats) -> float:
     return total
 
 
+@njit(cache=True)
+def _judge_one(
+    x: Floats, values: Floats, residual: Vector, row: Scores, atoms: Floats, bound: Bound, nonnegative: bool
+) -> tuple[float, float, float, float]:
+    energy, aligned = _energies(x, residual)
+    return energy, aligned, _l1(values), largest_correlation(row, residual, np.sqrt(energy), atoms, bound, nonnegative)
+
+
 @njit(parallel=True, cache=True)
-def judge(x: Floats, samples: NDArray[np.int64], residual: NDArray[np.float64], scores: Scores, atoms: Floats, norms: NDArray[np.float64],
-          error: float, rounding: float, nonnegative: bool, values: Floats, energy: NDArray[np.float64], aligned: NDArray[np.float64],
-          l1: NDArray[np.float64], largest: NDArray[np.float64]) -> None:
-    """‖r‖², ⟨x, r⟩, ‖z‖₁ and the largest correlation of each row of residuals, of row samples[a] of x and of values. Costs one read of the scores."""
-    longest = norms.max()
+def judge(
+    x: Floats,
+    values: Floats,
+    samples: NDArray[np.int64],
+    residual: Vector,
+    scores: Scores,
+    atoms: Floats,
+    bound: Bound,
+    nonnegative: bool,
+    facts: Vector,
+) -> None:
+    """Facts (a, 4) about samples[a], a row of x and values; row a of residual and scores is about it. Costs one read of the scores.
+
+    They are ‖r‖², ⟨x, r⟩, ‖z‖₁ and the residual's largest correlation with an atom.
+    """
     for a in prange(samples.shape[0]):
-        energy[a], aligned[a] = _energies(x[samples[a]], residual[a])
-        l1[a] = _l1(values[samples[a]])
-        largest[a] = largest_correlation(scores[a], residual[a], np.sqrt(energy[a]), atoms, norms, longest, error, rounding, nonnegative)
+        s = samples[a]
+        facts[a, 0], facts[a, 1], facts[a, 2], facts[a, 3] = _judge_one(x[s], values[s], residual[a], scores[a], atoms, bound, nonnegative)

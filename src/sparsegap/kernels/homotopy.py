@@ -1,7 +1,7 @@
 """The whole path of a lasso in one run: from λmax down, the codes are linear in λ between points where an atom joins or leaves.
 
-Everything is in float64. Along the active atoms' direction u = (A_S A_Sᵀ)⁻¹ sign(z_S), their correlations fall together; the next event is the first
-atom outside that catches up with them, or the first coefficient that reaches zero.
+Everything is in float64. Along the active atoms' direction u = (A_S A_Sᵀ)⁻¹ sign(z_S), their correlations fall together; the next event is
+the first atom outside that catches up with them, or the first coefficient that reaches zero.
 Sources: Osborne, Presnell & Turlach (2000), doi:10.1093/imanum/20.3.389; Efron et al. (2004), doi:10.1214/009053604000000067.
 """
 
@@ -79,8 +79,10 @@ def _fall(active: Positions, u: Vector, k: int, atoms: Floats, gram: Floats, com
 
 
 @njit(cache=True)
-def _first_to_join(penalty: float, correlations: Vector, fall: Vector, shut: NDArray[np.bool_], left: int, nonnegative: bool) -> tuple[float, int]:
-    """The shortest step after which an atom outside has as large a correlation as the active ones. The one that just left them still has."""
+def _first_to_join(
+    penalty: float, correlations: Vector, fall: Vector, shut: NDArray[np.bool_], left: int, nonnegative: bool
+) -> tuple[float, int]:
+    """The shortest step after which an atom outside has as large a correlation as the active ones. One that just left still has."""
     step, who = penalty, NOBODY
     for j in range(correlations.shape[0]):
         if shut[j]:
@@ -115,8 +117,16 @@ def _record(beta: Vector, u: Vector, step: float, active: Positions, k: int, ind
 
 
 @njit(cache=True)
-def follow(atoms: Floats, gram: Floats, correlations: Vector, penalties: Vector, nonnegative: bool, max_steps: int, indices: NDArray[np.int32],
-           values: Floats) -> int:
+def follow(
+    atoms: Floats,
+    gram: Floats,
+    correlations: Vector,
+    penalties: Vector,
+    nonnegative: bool,
+    max_steps: int,
+    indices: NDArray[np.int32],
+    values: Floats,
+) -> int:
     """Codes of one sample at each of the descending penalties, into rows of indices and values; returns the steps taken.
 
     correlations: (m,) of x, changed to those at the end. Where max_steps end the run early, the remaining rows get the codes reached.
@@ -134,7 +144,7 @@ def follow(atoms: Floats, gram: Floats, correlations: Vector, penalties: Vector,
     k = wanted = steps = 0
     left = NOBODY
     while wanted < penalties.shape[0]:
-        if joining == NOBODY and k == 0 or penalties[wanted] >= penalty or steps >= max_steps:
+        if (joining == NOBODY and k == 0) or penalties[wanted] >= penalty or steps >= max_steps:
             _record(beta, u, 0.0, active, k, indices[wanted], values[wanted])
             wanted += 1
             continue
@@ -172,8 +182,17 @@ def follow(atoms: Floats, gram: Floats, correlations: Vector, penalties: Vector,
 
 
 @njit(parallel=True, cache=True)
-def follow_all(atoms: Floats, gram: Floats, correlations: Vector, penalties: Vector, nonnegative: bool, max_steps: int, indices: NDArray[np.int32],
-               values: Floats, steps: Positions) -> None:
+def follow_all(
+    atoms: Floats,
+    gram: Floats,
+    correlations: Vector,
+    penalties: Vector,
+    nonnegative: bool,
+    max_steps: int,
+    indices: NDArray[np.int32],
+    values: Floats,
+    steps: Positions,
+) -> None:
     """Every sample's path. correlations: (n, m); penalties: (n, p) descending; indices, values: (n, p, room) zeros."""
     for s in prange(correlations.shape[0]):
         steps[s] = follow(atoms, gram, correlations[s], penalties[s], nonnegative, max_steps, indices[s], values[s])

@@ -57,14 +57,17 @@ def gathered_dots(a: Floats, atoms: Floats, chosen: NDArray[np.int64], out: Floa
 @njit(cache=True, fastmath=REORDERED | {"nnan"}, inline="never")
 def peak(a: Floats, nonnegative: bool) -> Any:
     """max(0, max a), of |a| where not nonnegative."""
-    best = a[0] * 0
-    if nonnegative:
-        for c in range(a.shape[0]):
-            best = max(best, a[c])
-    else:
-        for c in range(a.shape[0]):
-            best = max(best, abs(a[c]))
-    return best
+    zero = a[0] * 0
+    best0 = best1 = zero
+    half = a.shape[0] // 2
+    for c in range(half):  # two halves at once: a comparison waits for the one before it
+        v, w = a[c], a[half + c]
+        v, w = (v, w) if nonnegative else (abs(v), abs(w))
+        best0 = v if v > best0 else best0
+        best1 = w if w > best1 else best1
+    last = a[a.shape[0] - 1]
+    last = last if nonnegative else abs(last)
+    return max(max(best0, best1), last)
 
 
 @njit(cache=True)

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from sparsegap.kernels.descent import Positions, Vector, descend
+from sparsegap.kernels.descent import Atoms, Chosen, Positions, Rule, Vector, descend
 from sparsegap.kernels.products import Floats, gathered_dots
 from sparsegap.kernels.select import BINS, Scores, extract, select
 
 Indices = NDArray[np.int32]
 
 
+class Supports(NamedTuple):
+    """Codes of n samples: indices and values (n, width), ascending and active slots first; counts (n,) of active slots."""
+
+    indices: Indices
+    values: Floats
+    counts: NDArray[np.int64]
+
+
+class Pass(NamedTuple):
+    """What a pass over the atoms said: row places[a] of residual and scores is about sample samples[a]."""
+
+    samples: Positions
+    places: Positions
+    residual: NDArray[np.float64]
+    scores: Scores
+
+
+class Asked(NamedTuple):
+    """λ and how far a correlation may stay off, for each of the n samples; the sign, the greed and the sweeps of all."""
+
+    penalties: Vector
+    tolerances: Vector
+    nonnegative: bool
+    greed: float
+    sweeps: int
+
+
 @njit(cache=True)
-def _merge(support: Positions, candidates: Positions, out: Positions) -> int:
+def _merge(support: Indices, candidates: Positions, out: Positions) -> int:
     """The union of two ascending lists, ascending; returns its length."""
     a = b = n = 0
     while a < support.shape[0] or b < candidates.shape[0]:
@@ -28,9 +57,9 @@ def _merge(support: Positions, candidates: Positions, out: Positions) -> int:
 
 
 @njit(cache=True)
-def _candidates(row: Scores, count: int, bar: float, nonnegative: bool, out: Positions, scores: Vector) -> int:
-    """About `count` atoms of the largest scores, of which only those above the bar; ascending, with their scores."""
-    found, _ = select(row, count, nonnegative, out, np.empty(BINS, np.int32))
+def _candidates(row: Scores, wanted: int, bar: float, nonnegative: bool, out: Positions, scores: Vector) -> int:
+    """About `wanted` atoms of the largest scores, of which only those above the bar; ascending, with their scores."""
+    found, _ = select(row, wanted, nonnegative, out, np.empty(BINS, np.int32))
     extract(row, out, found, scores)
     kept = 0
     for c in range(found):
@@ -41,69 +70,83 @@ def _candidates(row: Scores, count: int, bar: float, nonnegative: bool, out: Pos
 
 
 @njit(cache=True)
-def _restore(chosen: Positions, indices: Indices, values: Floats, count: int, beta: Vector) -> None:
-    """beta of the chosen atoms, of which the support, in the same order, is a part."""
-    t = 0
+def _coefficients(chosen: Positions, indices: Indices, values: Floats) -> Vector:
+    """Coefficients of the chosen atoms, of which the support, in the same order, is a part."""
+    out, t = np.zeros(chosen.shape[0]), 0
     for i in range(chosen.shape[0]):
-        beta[i] = 0.0
-        if t < count and chosen[i] == indices[t]:
-            beta[i] = values[t]
+        if t == indices.shape[0]:
+            break
+        if chosen[i] == indices[t]:
+            out[i] = values[t]
             t += 1
+    return out
 
 
 @njit(cache=True)
-def _store(chosen: Positions, beta: Vector, indices: Indices, values: Floats) -> int:
+def _store(chosen: Positions, coefficients: Vector, indices: Indices, values: Floats) -> int:
     kept = 0
-    for i in range(chosen.shape[0]):
-        values[kept] = beta[i]
-        if values[kept] != 0:
-            indices[kept] = chosen[i]
-            kept += 1
+    for i in np.flatnonzero(coefficients):
+        values[kept] = coefficients[i]
+        indices[kept] = chosen[i]
+        kept += values[kept] != 0
     values[kept:] = 0
     return kept
 
 
+@njit(cache=True)
+def _refine_one(
+    s: int, place: int, seen: Pass, codes: Supports, atoms: Atoms, asked: Asked, wanted: int, room: int, share: float, flops: Vector
+) -> None:
+    count = codes.counts[s]
+    candidates, scores = np.empty(room, np.int64), np.empty(room)
+    found = _candidates(seen.scores[place], wanted, share * asked.penalties[s], asked.nonnegative, candidates, scores)
+    merged = np.empty(count + found, np.int64)
+    w = _merge(codes.indices[s, :count], candidates[:found], merged)
+    which, correlations = merged[:w], scores[:w].copy() if share < 0 else np.empty(w)
+    if share >= 0:
+        gathered_dots(seen.residual[place], atoms.rows, which, correlations)
+    before = _coefficients(which, codes.indices[s, :count], codes.values[s])
+    _solve(s, Chosen(which, before, seen.residual[place].copy(), correlations), codes, atoms, asked, flops)
+
+
+@njit(cache=True)
+def _refine_whole(s: int, place: int, exact: bool, seen: Pass, codes: Supports, atoms: Atoms, asked: Asked, flops: Vector) -> None:
+    m = atoms.rows.shape[0]
+    everything, correlations = np.arange(m), np.empty(m)
+    if exact:
+        extract(seen.scores[place], everything, m, correlations)
+    else:
+        gathered_dots(seen.residual[place], atoms.rows, everything, correlations)
+    count = codes.counts[s]
+    before = _coefficients(everything, codes.indices[s, :count], codes.values[s])
+    _solve(s, Chosen(everything, before, seen.residual[place], correlations), codes, atoms, asked, flops)
+
+
+@njit(cache=True)
+def _solve(s: int, chosen: Chosen, codes: Supports, atoms: Atoms, asked: Asked, flops: Vector) -> None:
+    rule = Rule(asked.penalties[s], asked.nonnegative, asked.tolerances[s], asked.greed, asked.sweeps)
+    used, members = descend(chosen, atoms, rule)
+    codes.counts[s] = _store(chosen.atoms, chosen.coefficients, codes.indices[s], codes.values[s])
+    flops[s] += 2.0 * used * members * max(codes.counts[s], 1) + 4.0 * chosen.atoms.shape[0] * atoms.rows.shape[1]
+
+
+# The loops over samples only hand on their arguments: what is made of tuples inside a parallel loop may be lost (numba 0.68).
 @njit(parallel=True, cache=True)
-def refine(samples: NDArray[np.int64], places: NDArray[np.int64], residual: NDArray[np.float64], scores: Scores, atoms: Floats, gram: Floats,
-           penalties: Vector, tolerances: Vector, nonnegative: bool, wanted: int, room: int, share: float, greed: float, sweeps: int,
-           indices: Indices, values: Floats, counts: NDArray[np.int64], work: Vector) -> None:
-    """Solve each sample samples[a], whose residual and scores lie in row places[a], on its support and its `wanted` best candidates.
+def refine(seen: Pass, codes: Supports, atoms: Atoms, asked: Asked, wanted: int, room: int, share: float, flops: Vector) -> None:
+    """Solve each sample on its support and its `wanted` best candidates (at most `room`).
 
     Candidates have a score above share·λ; share < 0 means a cold start, whose first scores serve as correlations as they are.
-    indices, values: (n, width) ascending supports, wide enough for support and candidates; counts: (n,). work: (n,) FLOPs are added.
+    codes: wide enough for support and candidates. flops: (n,) of each sample, added to.
     """
-    for a in prange(samples.shape[0]):
-        s, row = samples[a], scores[places[a]]
-        candidates, found_scores = np.empty(room, np.int64), np.empty(room)
-        found = _candidates(row, wanted, share * penalties[s], nonnegative, candidates, found_scores)
-        merged = np.empty(counts[s] + found, np.int64)
-        w = _merge(indices[s, : counts[s]].astype(np.int64), candidates[:found], merged)
-        chosen, beta, h = merged[:w], np.empty(w), np.empty(w)
-        _restore(chosen, indices[s], values[s], counts[s], beta)
-        if share < 0:
-            h[:] = found_scores[:w]
-        else:
-            gathered_dots(residual[places[a]], atoms, chosen, h)
-        used, members = descend(chosen, atoms, gram, residual[places[a]].copy(), h, beta, penalties[s], nonnegative, tolerances[s], greed, sweeps)
-        counts[s] = _store(chosen, beta, indices[s], values[s])
-        work[s] += 2.0 * used * members * max(counts[s], 1) + 4.0 * w * atoms.shape[1]
+    for a in prange(seen.samples.shape[0]):
+        _refine_one(seen.samples[a], seen.places[a], seen, codes, atoms, asked, wanted, room, share, flops)
 
 
 @njit(parallel=True, cache=True)
-def refine_all(samples: NDArray[np.int64], residual: NDArray[np.float64], scores: Scores, exact: bool, places: NDArray[np.int64], atoms: Floats, gram: Floats,
-               penalties: Vector, tolerances: Vector, nonnegative: bool, greed: float, sweeps: int,
-               indices: Indices, values: Floats, counts: NDArray[np.int64], work: Vector) -> None:
-    """The same over all atoms at once, for dictionaries so small that their whole Gram matrix stays in cache."""
-    m = atoms.shape[0]
-    everything = np.arange(m)
-    for a in prange(samples.shape[0]):
-        s = samples[a]
-        beta, h = np.empty(m), np.empty(m)
-        _restore(everything, indices[s], values[s], counts[s], beta)
-        if exact:
-            extract(scores[places[a]], everything, m, h)
-        else:
-            gathered_dots(residual[places[a]], atoms, everything, h)
-        used, members = descend(everything, atoms, gram, residual[places[a]].copy(), h, beta, penalties[s], nonnegative, tolerances[s], greed, sweeps)
-        counts[s] = _store(everything, beta, indices[s], values[s])
-        work[s] += 2.0 * used * members * max(counts[s], 1) + 4.0 * m * atoms.shape[1]
+def refine_all(seen: Pass, exact: bool, codes: Supports, atoms: Atoms, asked: Asked, flops: Vector) -> None:
+    """The same over all atoms at once, for dictionaries so small that their whole Gram matrix stays in cache.
+
+    exact: whether the scores are precise enough to serve as correlations.
+    """
+    for a in prange(seen.samples.shape[0]):
+        _refine_whole(seen.samples[a], seen.places[a], exact, seen, codes, atoms, asked, flops)
