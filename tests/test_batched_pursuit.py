@@ -1,4 +1,4 @@
-"""Pursuit in batched torch operations, as it runs on a GPU, against the compiled kernels; on the CPU, and on CUDA where there is a device."""
+"""Pursuit in batched torch operations, as it runs on a GPU, against the compiled kernels; on CUDA too where there is a device."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def test_the_screened_residual_is_that_of_the_kernels(nonnegative: bool) -> None
 def test_refit_and_prune_are_those_of_the_kernels(nonnegative: bool) -> None:
     dictionary, x = instance(1.0)
     g = torch.Generator().manual_seed(1)
-    start = Codes(torch.stack([torch.randperm(M, generator=g)[:12] for _ in range(N)]).int(), torch.rand(N, 12, generator=g, dtype=torch.float64) + 0.1, M)
+    support = torch.stack([torch.randperm(M, generator=g)[:12] for _ in range(N)])
+    start = Codes(support.int(), torch.rand(N, 12, generator=g, dtype=torch.float64) + 0.1, M)
     refitted = batched(KSparse(dictionary, 12, nonnegative), x)
     refitted.adopt(start)
     want = solve(KSparse(dictionary, 12, nonnegative), x, "refit", start=start).codes.dense()

@@ -1,4 +1,4 @@
-"""Orthogonal matching pursuit against a plain float64 reference, scikit-learn and SciPy, and on dictionaries that break careless solvers."""
+"""Orthogonal matching pursuit against a plain float64 reference, scikit-learn and SciPy, and on awkward dictionaries."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import nnls
+from torch import Tensor
+
 from sparsegap.codes import Codes
 from sparsegap.cost import Counter
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
 from sparsegap.solve import Solution, solve
-from torch import Tensor
 
 EXACT: list[dict[str, Any]] = [
     {"exact": True},

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import nnls
+from torch import Tensor
+
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
 from sparsegap.solve import solve
-from torch import Tensor
 
 D, M, K, N = 40, 300, 12, 30
+ACCURACY = {torch.float64: {"rtol": 1e-9, "atol": 1e-11}, torch.float32: {"rtol": 1e-3, "atol": 1e-5}}
 
 
 def unit(atoms: Tensor) -> Tensor:
@@ -38,7 +40,7 @@ def test_nonnegative_refit_is_scipys_nnls(coherence: float, dtype: torch.dtype) 
     for i in range(N):
         want[i, start.indices[i].long()] = torch.from_numpy(nnls(atoms[start.indices[i].long()].numpy().T, x[i].numpy())[0])
     assert int((want > 0).sum()) < N * K  # some coefficients are at zero, or this tests little
-    torch.testing.assert_close(found.dense().double(), want, rtol=1e-3 if dtype == torch.float32 else 1e-9, atol=1e-5 if dtype == torch.float32 else 1e-11)
+    torch.testing.assert_close(found.dense().double(), want, **ACCURACY[dtype])
     assert bool((found.values >= 0).all())
 
 
@@ -48,7 +50,7 @@ def test_signed_refit_is_least_squares(dtype: torch.dtype) -> None:
     found = solve(KSparse(Dictionary(atoms.to(dtype)), K, nonnegative=False), x.to(dtype), "refit", start=start.to(dtype)).codes
     for i in range(N):
         want = np.linalg.lstsq(atoms[start.indices[i].long()].numpy().T, x[i].numpy(), rcond=None)[0]
-        torch.testing.assert_close(found.dense()[i, start.indices[i].long()].double(), torch.from_numpy(want), rtol=1e-3, atol=1e-5 if dtype == torch.float32 else 1e-10)
+        torch.testing.assert_close(found.dense()[i, start.indices[i].long()].double(), torch.from_numpy(want), **ACCURACY[dtype])
 
 
 def test_start_values_decide_the_support_only() -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparsegap.kernels.select import best_of, capacity, raw, top_candidates, topk_codes
 from torch import Tensor
+
+from sparsegap.kernels.select import best_of, capacity, raw, top_candidates, topk_codes
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 

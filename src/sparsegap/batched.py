@@ -59,7 +59,7 @@ class BatchedPursuit:
             finished |= steps > STEPS_PER_ATOM * self.budget + 32
 
     def everywhere(self, gram: Tensor) -> None:
-        """Every step over all atoms. The Gram matrix is not used: on such a device the product of the residuals with all atoms is as cheap."""
+        """Every step over all atoms. The Gram matrix is not used: here the product of the residuals with all atoms is as cheap."""
         self.screened(candidates=16, certain=True)
 
     def prune(self) -> None:

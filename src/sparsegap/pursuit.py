@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsegap import cost
@@ -57,7 +58,7 @@ class Pursuit:
         self.atoms = problem.dictionary.atoms.numpy()
         self.x = x.numpy()
         self.residual = self.x.copy()
-        self.k = problem.budgets(n).numpy()
+        self.k = np.ascontiguousarray(problem.budgets(n).numpy())
         self.allowed = self.k + extra
         self.budget = self.allowed.clip(max=width)
         self.floor = NOTHING[x.dtype] * torch.linalg.vector_norm(x, dim=1).double().numpy()
@@ -76,8 +77,8 @@ class Pursuit:
             order = np.argsort(-np.abs(amplitudes), axis=1, kind="stable")
             given, amplitudes = np.take_along_axis(given, order, 1), np.take_along_axis(amplitudes, order, 1)
             amplitudes = amplitudes * (np.arange(given.shape[1]) < self.allowed[:, None])
-        fit_support(self.x, self.residual, self.atoms, given, np.ascontiguousarray(amplitudes), self.problem.nonnegative, self.budget, self.floor,
-                    self.ids, self.c, self.inverse, self.size)
+        fit_support(self.x, self.residual, self.atoms, given, np.ascontiguousarray(amplitudes), self.problem.nonnegative,
+                    self.budget, self.floor, self.ids, self.c, self.inverse, self.size)
         self.work += self.x.shape[1] * self.size * (self.size + 6)
 
     def screened(self, candidates: int, certain: bool) -> None:
@@ -103,7 +104,8 @@ class Pursuit:
         from sparsegap.kernels.pursuit import pursue_gram
 
         base = self.screen.exact(torch.from_numpy(self.x)).numpy()
-        pursue_gram(base, gram.numpy(), self.problem.nonnegative, self.budget, self.floor, self.ids, self.c, self.inverse, self.size, self.work)
+        pursue_gram(base, gram.numpy(), self.problem.nonnegative, self.budget, self.floor, self.ids, self.c, self.inverse,
+                    self.size, self.work)
 
     def prune(self) -> None:
         """Shrink all supports to k, the atom that costs least first."""
@@ -124,7 +126,7 @@ class Pursuit:
         indices, values = np.where(used, self.ids, 0).astype(np.int32), np.where(used, self.c, 0).astype(self.x.dtype)
         return Codes(torch.from_numpy(indices), torch.from_numpy(values), len(self.atoms))
 
-    def _mean(self) -> np.ndarray:
+    def _mean(self) -> NDArray[Any]:
         with cost.setup():
             return self.problem.dictionary.mean.numpy()
 

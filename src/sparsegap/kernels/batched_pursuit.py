@@ -1,7 +1,7 @@
 """The algebra of `support` and `pursuit` for many samples at once, in torch operations that every device has.
 
-All samples step together; those that have finished are masked. A sample's free slots have zero rows and columns in H and zero coefficients, so that an
-atom is dropped without moving any other, and products need no mask.
+All samples step together; those that have finished are masked. A sample's free slots have zero rows and columns in H and zero
+coefficients, so that an atom is dropped without moving any other, and products need no mask.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class BatchedSupports:
         self.residual = self.x - torch.bmm(self.c.to(self.x.dtype)[:, None], self.atoms)[:, 0]
 
     def join(self, chosen: Tensor, gain: Tensor, wanted: Tensor, refit: bool = True) -> Tensor:
-        """Add atom chosen[i], of correlation gain[i] with the residual, where wanted; (n,) whether it was, which an atom in the span is not.
+        """Add atom chosen[i], of correlation gain[i] with the residual, where wanted; (n,) whether it was: an atom in the span is not.
 
         With refit=False the coefficients are left: gain is then the coefficient that the new atom gets.
         """
@@ -109,9 +109,9 @@ class BatchedSupports:
         return torch.bmm(self.H, b[:, :, None])[:, :, 0]
 
     def pursue(self, candidates: Tensor, cutoff: Tensor, mean: Tensor, budget: Tensor, floor: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-        """Pursue inside candidates (n, C), −1 for none, while their lists can be trusted, `limit` steps at most: (n,) steps taken, (n,) whether finished.
+        """Pursue inside candidates (n, C), −1 for none, while their lists can be trusted: (n,) steps taken, (n,) whether finished.
 
-        The rule is that of the kernel for one sample: the cutoff of a list moves with the mean of all scores.
+        limit: steps at most. The rule is that of the kernel for one sample: the cutoff of a list moves with the mean of all scores.
         """
         rows = self.dictionary[candidates.clamp_min(0)]
         banned = candidates < 0
@@ -128,8 +128,9 @@ class BatchedSupports:
             doubtful = (steps > 0) & (best < (self.residual @ mean).abs() + spread)
             going &= ~nothing & ~doubtful
             before = self.size
-            added = self.join(candidates.gather(1, place[:, None])[:, 0].clamp_min(0), scores.gather(1, place[:, None])[:, 0].double() * going, going)
-            banned |= torch.zeros_like(banned).scatter(1, place[:, None], (going & ~added)[:, None])
+            at = place[:, None]
+            added = self.join(candidates.gather(1, at)[:, 0].clamp_min(0), scores.gather(1, at)[:, 0].double() * going, going)
+            banned |= torch.zeros_like(banned).scatter(1, at, (going & ~added)[:, None])
             banned &= ~(added & (self.size <= before))[:, None] | (candidates < 0)
             steps += added
             self.update_residual()

@@ -30,9 +30,9 @@ def _hide(scores: Floats, places: Integers, k: int, banned: Integers, n_banned: 
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _inside(x: Floats, r: Floats, atoms: Floats, mean: Floats, candidates: Integers, cutoff: float, k_end: int, limit: int, nonnegative: bool, floor: float,
-            ids: Integers, c: Doubles, H: Doubles, k: int, scores: Floats, work: Floats, target: Doubles, q: Doubles, u: Doubles, place: Integers,
-            banned: Integers) -> tuple[int, int, bool]:
+def _inside(x: Floats, r: Floats, atoms: Floats, mean: Floats, candidates: Integers, cutoff: float, k_end: int, limit: int,
+            nonnegative: bool, floor: float, ids: Integers, c: Doubles, H: Doubles, k: int, scores: Floats, work: Floats,
+            target: Doubles, q: Doubles, u: Doubles, place: Integers, banned: Integers) -> tuple[int, int, bool]:
     """Pursue inside a list of candidates while it can be trusted: (k, steps taken, whether the sample is finished).
 
     The list was cut off at a score. As the residual changes, so does the score at which it would be cut: it moves with the mean
@@ -67,8 +67,8 @@ def _inside(x: Floats, r: Floats, atoms: Floats, mean: Floats, candidates: Integ
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _sure(row: Floats, atoms: Floats, r: Floats, found: int, cutoff: float, margin: float, count: int, nonnegative: bool, candidates: Integers,
-          scores: Floats, histogram: Integers) -> tuple[int, float]:
+def _sure(row: Floats, atoms: Floats, r: Floats, found: int, cutoff: float, margin: float, count: int, nonnegative: bool,
+          candidates: Integers, scores: Floats, histogram: Integers) -> tuple[int, float]:
     """Candidates that are known to hold the best atom, although the scores they were chosen by may be off by margin·‖r‖."""
     correlate(atoms, candidates, found, r, scores)
     best = best_of(scores[:found], nonnegative)
@@ -80,15 +80,15 @@ def _sure(row: Floats, atoms: Floats, r: Floats, found: int, cutoff: float, marg
 
 
 @njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
-def pursue_screened(scores: Floats, active: Integers, x: Floats, residual: Floats, atoms: Floats, mean: Floats, count: int, room: int, margin: float,
-                    nonnegative: bool, budget: Integers, floor: Doubles, ids: Integers, c: Doubles, H: Doubles, size: Integers, steps: Integers,
-                    finished: Flags, work_done: Integers) -> None:
+def pursue_screened(scores: Floats, active: Integers, x: Floats, residual: Floats, atoms: Floats, mean: Floats, count: int, room: int,
+                    margin: float, nonnegative: bool, budget: Integers, floor: Doubles, ids: Integers, c: Doubles, H: Doubles,
+                    size: Integers, steps: Integers, finished: Flags, work_done: Integers) -> None:
     """One round for the active samples: choose candidates by their scores, pursue inside them, leave the residual up to date.
 
-    scores: (a, m) of the active samples; float32, float64, or bfloat16 as int16. x, residual: (n, d). atoms: (m, d); mean: (d,) of the atoms.
+    scores: (a, m) of the active samples; float32, float64, or bfloat16 as int16. x, residual: (n, d). atoms: (m, d); mean: (d,), theirs.
     count, room: candidates asked for, and at most. budget: (n,) k. floor: (n,) correlations that count as none.
-    margin: negative to pursue as long as the candidates can be trusted; else one certain step, the scores being off by margin·‖r‖ at most.
-    State: ids, c (n, K), H (n, K, K), size, steps, finished (n,). work_done: (n,), FLOPs are added.
+    margin: negative to pursue as long as the candidates can be trusted; else one certain step, the scores being off by
+    margin·‖r‖ at most. State: ids, c (n, K), H (n, K, K), size, steps, finished (n,). work_done: (n,), FLOPs are added.
     """
     K, d = ids.shape[1], x.shape[1]
     for task in prange((active.shape[0] + SAMPLES_A_TASK - 1) // SAMPLES_A_TASK):
@@ -100,10 +100,12 @@ def pursue_screened(scores: Floats, active: Integers, x: Floats, residual: Float
             before, allowed = size[s], STEPS_PER_ATOM * budget[s] + 32 - steps[s]
             found, cutoff = select(scores[a], count, nonnegative, candidates, histogram)
             if margin >= 0:
-                found, cutoff = _sure(scores[a], atoms, residual[s], found, cutoff, margin, count, nonnegative, candidates, correlations, histogram)
+                found, cutoff = _sure(scores[a], atoms, residual[s], found, cutoff, margin, count, nonnegative,
+                                      candidates, correlations, histogram)
                 allowed = min(allowed, 1)
-            k, taken, done = _inside(x[s], residual[s], atoms, mean, candidates[:found], cutoff, budget[s], allowed, nonnegative, floor[s], ids[s], c[s], H[s],
-                                     before, correlations[:found], work, target, q, u, place, banned)
+            k, taken, done = _inside(x[s], residual[s], atoms, mean, candidates[:found], cutoff, budget[s], allowed,
+                                     nonnegative, floor[s], ids[s], c[s], H[s], before, correlations[:found], work,
+                                     target, q, u, place, banned)
             size[s] = k
             steps[s] += taken
             finished[s] = done or taken == 0
@@ -111,8 +113,8 @@ def pursue_screened(scores: Floats, active: Integers, x: Floats, residual: Float
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _everywhere(base: Floats, gram: Floats, k_end: int, nonnegative: bool, floor: float, ids: Integers, c: Doubles, H: Doubles, k: int, scores: Floats,
-                target: Doubles, q: Doubles, u: Doubles, place: Integers, banned: Integers) -> tuple[int, int]:
+def _everywhere(base: Floats, gram: Floats, k_end: int, nonnegative: bool, floor: float, ids: Integers, c: Doubles, H: Doubles, k: int,
+                scores: Floats, target: Doubles, q: Doubles, u: Doubles, place: Integers, banned: Integers) -> tuple[int, int]:
     """Pursue over all atoms: scores = base − c·Gram. Returns k and the steps taken."""
     n_banned = steps = 0
     copy(place, ids, k)
@@ -137,14 +139,18 @@ def _everywhere(base: Floats, gram: Floats, k_end: int, nonnegative: bool, floor
 
 
 @njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
-def pursue_gram(base: Floats, gram: Floats, nonnegative: bool, budget: Integers, floor: Doubles, ids: Integers, c: Doubles, H: Doubles, size: Integers,
-                work_done: Integers) -> None:
-    """The whole pursuit, every step over all atoms. base: (n, m) correlations of x with the atoms; gram: (m, m). State as in `pursue_screened`."""
+def pursue_gram(base: Floats, gram: Floats, nonnegative: bool, budget: Integers, floor: Doubles, ids: Integers, c: Doubles, H: Doubles,
+                size: Integers, work_done: Integers) -> None:
+    """The whole pursuit, every step over all atoms. base: (n, m) correlations of x with the atoms; gram: (m, m).
+
+    State as in `pursue_screened`.
+    """
     (n, m), K = base.shape, ids.shape[1]
     for task in prange((n + SAMPLES_A_TASK - 1) // SAMPLES_A_TASK):
         scores, banned = np.empty(m, base.dtype), np.empty(m, np.int64)
         target, q, u, place = np.empty(K), np.empty(K), np.empty(K), np.empty(K, np.int64)
         for s in range(task * SAMPLES_A_TASK, min((task + 1) * SAMPLES_A_TASK, n)):
             before = size[s]
-            size[s], steps = _everywhere(base[s], gram, budget[s], nonnegative, floor[s], ids[s], c[s], H[s], before, scores, target, q, u, place, banned)
+            size[s], steps = _everywhere(base[s], gram, budget[s], nonnegative, floor[s], ids[s], c[s], H[s], before,
+                                         scores, target, q, u, place, banned)
             work_done[s] += m * (steps + 1) * (before + size[s])

@@ -8,7 +8,20 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from sparsegap.kernels.support import SAMPLES_A_TASK, admit, copy, correlate, descend, dot, drop, enlarge, independent, refine, subtract, times
+from sparsegap.kernels.support import (
+    SAMPLES_A_TASK,
+    admit,
+    copy,
+    correlate,
+    descend,
+    dot,
+    drop,
+    enlarge,
+    independent,
+    refine,
+    subtract,
+    times,
+)
 
 Floats = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -16,8 +29,8 @@ Integers = NDArray[Any]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _invert(atoms: Floats, given: Integers, amplitudes: Floats, nonnegative: bool, k_end: int, ids: Integers, c: Doubles, H: Doubles, work: Floats,
-            q: Doubles, u: Doubles) -> int:
+def _invert(atoms: Floats, given: Integers, amplitudes: Floats, nonnegative: bool, k_end: int, ids: Integers, c: Doubles, H: Doubles,
+            work: Floats, q: Doubles, u: Doubles) -> int:
     """H, support and starting coefficients of the given atoms that are independent of those before them."""
     k = 0
     for slot in range(given.shape[0]):
@@ -35,8 +48,9 @@ def _invert(atoms: Floats, given: Integers, amplitudes: Floats, nonnegative: boo
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _readmit(x: Floats, r: Floats, atoms: Floats, given: Integers, amplitudes: Floats, floor: float, k_end: int, ids: Integers, c: Doubles, H: Doubles, k: int,
-             scores: Floats, work: Floats, target: Doubles, q: Doubles, u: Doubles, place: Integers) -> int:
+def _readmit(x: Floats, r: Floats, atoms: Floats, given: Integers, amplitudes: Floats, floor: float, k_end: int, ids: Integers,
+             c: Doubles, H: Doubles, k: int, scores: Floats, work: Floats, target: Doubles, q: Doubles, u: Doubles,
+             place: Integers) -> int:
     """Add back given atoms that were dropped while any would lower the residual: the outer loop of Lawson & Hanson."""
     for _ in range(4 * given.shape[0] + 16):
         copy(r, x, x.shape[0])
@@ -62,9 +76,9 @@ def _readmit(x: Floats, r: Floats, atoms: Floats, given: Integers, amplitudes: F
 
 
 @njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
-def fit_support(x: Floats, residual: Floats, atoms: Floats, given: Integers, amplitudes: Floats, nonnegative: bool, budget: Integers, floor: Doubles,
-                ids: Integers, c: Doubles, H: Doubles, size: Integers) -> None:
-    """Best amplitudes on the given atoms, those with amplitude 0 excepted: least squares, or Lawson & Hanson from the amplitudes (KKT-optimal).
+def fit_support(x: Floats, residual: Floats, atoms: Floats, given: Integers, amplitudes: Floats, nonnegative: bool, budget: Integers,
+                floor: Doubles, ids: Integers, c: Doubles, H: Doubles, size: Integers) -> None:
+    """Best amplitudes on the given atoms, those of amplitude 0 excepted: least squares, or Lawson & Hanson from the amplitudes.
 
     given, amplitudes: (n, w). Writes ids, c (n, K), H (n, K, K), size (n,), and the residual. Atoms in the span of others are left out.
     """
@@ -79,7 +93,8 @@ def fit_support(x: Floats, residual: Floats, atoms: Floats, given: Integers, amp
         if nonnegative:
             k = descend(H[s], k, ids[s], place, c[s], target)
             if k < w and (k < all_in or all_in < budget[s]):
-                k = _readmit(x[s], residual[s], atoms, given[s], amplitudes[s], floor[s], budget[s], ids[s], c[s], H[s], k, scores, work, target, q, u, place)
+                k = _readmit(x[s], residual[s], atoms, given[s], amplitudes[s], floor[s], budget[s], ids[s], c[s], H[s], k,
+                             scores, work, target, q, u, place)
         else:
             copy(c[s], target, k)
         copy(residual[s], x[s], x.shape[1])

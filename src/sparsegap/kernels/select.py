@@ -2,7 +2,8 @@
 
 Scores are compared as integers: the bit pattern of a positive float grows with its value, so float32, float64 and bfloat16 (which numpy
 knows only as int16) share one kernel, and a histogram of the distance in bits to the largest has equal *relative* bins whatever
-the range of the scores. A threshold read from a sampled histogram is followed by one exact scan, so sampling decides only how many are found, never which.
+the range of the scores. A threshold read from a sampled histogram is followed by one exact scan, so sampling decides only how many
+are found, never which.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def capacity(count: int, n_atoms: int) -> int:
 
 def bits(row: Scores) -> NDArray[Any]:
     """The integers whose order is the order of the positive scores (a view)."""
-    return {2: row.view(np.int16), 4: row.view(np.int32), 8: row.view(np.int64)}[row.itemsize]
+    view: NDArray[Any] = row.view({2: np.int16, 4: np.int32, 8: np.int64}[row.itemsize])
+    return view
 
 
 @overload(bits, strict=False, jit_options={"cache": True})
@@ -64,12 +66,13 @@ def _shift_of(row: Any) -> Any:
 
 
 def _mask(keys: NDArray[Any], nonnegative: bool) -> Any:
-    return keys.dtype.type(-1 if nonnegative else np.iinfo(keys.dtype).max)
+    kind: Any = keys.dtype
+    return kind.type(-1 if nonnegative else np.iinfo(kind).max)
 
 
 @overload(_mask, strict=False, jit_options={"cache": True})
 def _mask_of(keys: Any, nonnegative: Any) -> Any:
-    kind = {types.int16: np.int16, types.int32: np.int32}.get(keys.dtype, np.int64)
+    kind: Any = {types.int16: np.int16, types.int32: np.int32}.get(keys.dtype, np.int64)
     top = int(np.iinfo(kind).max)
     return lambda keys, nonnegative: kind(-1) if nonnegative else kind(top)
 
@@ -110,8 +113,8 @@ def _exactly(keys: NDArray[Any], mask: Any, count: int, out: NDArray[np.int64]) 
     """The `count` largest positive keys, ties to the lower index: (how many, the smallest of them). The slow and certain way."""
     masked = keys & mask
     place = max(masked.shape[0] - count, 0)
-    threshold = max(np.int64(np.partition(masked, place)[place]), 1)
-    above = 0
+    threshold: Any = max(np.int64(np.partition(masked, place)[place]), 1)
+    above: Any = 0
     for j in range(masked.shape[0]):
         above += masked[j] > threshold
     ties, found = count - above, 0
@@ -131,7 +134,8 @@ def _threshold(keys: NDArray[Any], mask: Any, largest: int, shift: int, count: i
     stride = 4 if keys.shape[0] >= SAMPLED_FROM else 1
     last = histogram.shape[0] - SPILL
     for j in range(0, keys.shape[0], stride):
-        bin = (largest - max(np.int64(keys[j] & mask), 0)) >> shift
+        key: Any = np.int64(keys[j] & mask)
+        bin = (largest - max(key, 0)) >> shift
         # All that is too small spills into a few bins in turn: no branch for a processor to predict, no chain of writes to one place.
         bin = bin if bin < last else last + (j & (SPILL - 1))
         histogram[bin] += 1
@@ -143,8 +147,9 @@ def _threshold(keys: NDArray[Any], mask: Any, largest: int, shift: int, count: i
 
 
 @njit(cache=True)
-def select(row: Scores, count: int, nonnegative: bool, out_candidates: NDArray[np.int64], histogram: NDArray[np.int32]) -> tuple[int, float]:
-    """About `count` of the largest scores (magnitudes, where not nonnegative): (n_found, cutoff), their ascending indices in out_candidates.
+def select(row: Scores, count: int, nonnegative: bool, out_candidates: NDArray[np.int64],
+           histogram: NDArray[np.int32]) -> tuple[int, float]:
+    """About `count` of the largest scores (magnitudes, where not nonnegative): n_found, cutoff; their ascending indices in out_candidates.
 
     row: (m,) float32, float64, or int16 holding bfloat16; out_candidates: (capacity(count, m),); histogram: (BINS,) work space.
     Every score above the cutoff is among them, the largest always; scores of 0 or less, or under 1/256 of the largest, never are.
@@ -201,7 +206,8 @@ def extract(row: Scores, candidates: NDArray[np.int64], count: int, out: NDArray
 
 
 @njit(parallel=True, cache=True)
-def _select_rows(scores: Scores, count: int, nonnegative: bool, candidates: NDArray[np.int64], found: NDArray[np.int64], cutoff: NDArray[np.float64]) -> None:
+def _select_rows(scores: Scores, count: int, nonnegative: bool, candidates: NDArray[np.int64], found: NDArray[np.int64],
+                 cutoff: NDArray[np.float64]) -> None:
     for s in prange(scores.shape[0]):
         histogram = np.empty(BINS, np.int32)
         found[s], cutoff[s] = select(scores[s], count, nonnegative, candidates[s], histogram)
@@ -254,8 +260,8 @@ def _best_rows(scores: Scores, k: int, room: int, indices: NDArray[np.int32], va
 def topk_codes(pre_activations: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Indices (n, k) int32 and values (n, k) of relu(top-k) of each row, exact: largest first, of equals the lower index first.
 
-    pre_activations: (n, m) float32, float64 or bfloat16 on CPU (bfloat16 gives float32 values). A row with fewer than k positive entries leaves slots at value 0.
-    Costs a few reads of the row, about a fifth of torch.topk.
+    pre_activations: (n, m) float32, float64 or bfloat16 on CPU (bfloat16 gives float32 values). A row with fewer than k positive
+    entries leaves slots at value 0. Costs a few reads of the row, about a fifth of torch.topk.
     """
     n, m = pre_activations.shape
     scores = raw(pre_activations.detach().contiguous())

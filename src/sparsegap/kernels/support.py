@@ -1,7 +1,8 @@
 """Least squares on a growing and shrinking support: the small dense algebra under every pursuit.
 
-A sample keeps its support `ids`, coefficients `c` and H, the inverse of the support's Gram matrix, in float64 whatever the precision of the atoms: H is
-k x k, so this costs nothing, and it makes adding an atom, dropping one and pricing its removal (c²/H_ii) a matrix-vector product each.
+A sample keeps its support `ids`, coefficients `c` and H, the inverse of the support's Gram matrix, in float64 whatever the precision of
+the atoms: H is k x k, so this costs nothing, and it makes adding an atom, dropping one and pricing its removal (c²/H_ii) a matrix-vector
+product each. The arrays go as they are, not as a named tuple: numba then takes minutes to compile and counts more references.
 """
 
 from __future__ import annotations
@@ -180,7 +181,8 @@ def join(j: int, at: int, gain: float, norm2: float, nonnegative: bool, ids: Int
          H: Doubles, k: int, q: Doubles, u: Doubles) -> int:
     """Add atom j to the support and refit; the new k, or −1 for an atom in the span of the support.
 
-    gain: its correlation with the residual. q: its inner products with the support. at: noted in `place`. c must be the (non-negative) least squares.
+    gain: its correlation with the residual. q: its inner products with the support. at: noted in `place`.
+    c must be the (non-negative) least squares.
     """
     outside = independent(H, k, q, norm2, u)
     if outside <= 0.0:
@@ -207,7 +209,8 @@ def admit(j: int, at: int, gain: float, atoms: Floats, nonnegative: bool, ids: I
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def refine(x: Floats, r: Floats, atoms: Floats, ids: Integers, c: Doubles, H: Doubles, k: int, nonnegative: bool, work: Floats, step: Doubles) -> None:
+def refine(x: Floats, r: Floats, atoms: Floats, ids: Integers, c: Doubles, H: Doubles, k: int, nonnegative: bool, work: Floats,
+           step: Doubles) -> None:
     """Iterative refinement of least squares on a support, from the residual itself, which r is used to hold."""
     for _ in range(REFINEMENTS):
         copy(r, x, x.shape[0])

@@ -14,17 +14,20 @@ from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
 
 
-def omp(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, exact: bool = False, candidates: int = 48) -> Iterator[Iterate]:
+def omp(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, exact: bool = False,
+        candidates: int = 48) -> Iterator[Iterate]:
     """Orthogonal matching pursuit: repeatedly the atom j = argmax ⟨d_j, r⟩ joins the support S, then z_S = argmin ‖x − z_S A_S‖².
 
-    Non-negative problems take j only where ⟨d_j, r⟩ > 0 and refit by Lawson & Hanson's method: the objective falls with every step, coefficients
-    end non-negative and KKT-optimal on their support, and an atom that was dropped may come back. Signed problems take the largest |⟨d_j, r⟩|.
-    A sample stops early where no atom is left that correlates with its residual and lies outside the span of its support.
+    Non-negative problems take j only where ⟨d_j, r⟩ > 0 and refit by Lawson & Hanson's method: the objective falls with every step,
+    coefficients end non-negative and KKT-optimal on their support, and an atom that was dropped may come back. Signed problems take
+    the largest |⟨d_j, r⟩|. A sample stops early where no atom is left that correlates with its residual and lies outside the span of
+    its support.
 
-    exact: look at all atoms at every step (always so for small dictionaries). Otherwise atoms are looked for among the best `candidates` of the
-    last pass over all atoms until these may no longer hold the best: about 3 passes for k = 32 instead of 32, for nearly the same residual.
+    exact: look at all atoms at every step (always so for small dictionaries), by their Gram matrix where memory allows. Otherwise
+    atoms are looked for among the best `candidates` of the last pass over all atoms until these may no longer hold the best: about
+    3.5 passes for k = 32 instead of 32, for nearly the same residual.
     start: codes whose atoms begin the support.
-    Cost: per sample about 3 passes, 2·k·d·(candidates + k) FLOPs and O(k³).
+    Cost: per sample about 3.5 passes, 2·k·d·(candidates + k) FLOPs and O(k³).
     Pati, Rezaiifar & Krishnaprasad (1993), doi:10.1109/ACSSC.1993.342465; Lawson & Hanson (1974), doi:10.1137/1.9781611971217.
     """
     if candidates < 1:

@@ -15,10 +15,11 @@ from sparsegap.solve import Iterate
 
 
 def prune(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, extra: int = 16, candidates: int = 48) -> Iterator[Iterate]:
-    """Leave-one-out elimination: from more than k atoms, drop argmin c_i²/(Q⁻¹)_ii, by which the squared residual grows least; refit; repeat.
+    """Leave-one-out elimination: from more than k atoms, drop argmin c_i²/(Q⁻¹)_ii, which costs least residual; refit; repeat.
 
-    Q is the Gram matrix of the support. Begins from the atoms of `start`, all of them, or from k + `extra` atoms found by orthogonal matching pursuit.
-    Non-negative problems refit by Lawson & Hanson's method. Cost: O(k²) FLOPs for each atom dropped, besides what finds them.
+    Q is the Gram matrix of the support. Begins from the atoms of `start`, all of them, or from k + `extra` atoms found by orthogonal
+    matching pursuit. Non-negative problems refit by Lawson & Hanson's method. Cost: O(k²) FLOPs for each atom dropped, besides what
+    finds them.
     Reeves (1999), IEEE Signal Processing Letters 6(10), 266-268.
     """
     if extra < 0 or candidates < 1:
