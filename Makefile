@@ -17,7 +17,7 @@ STAMPS := $(VENV)/stamps
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | column -t -s @
 
-demo: $(STAMPS)/demo ## collect, fit and gap on a real language model; a few minutes after installation
+demo: $(STAMPS)/demo $(STAMPS)/kernels ## collect, fit and gap on a real language model; a few minutes after installation
 	@$(BIN)/sparsegap demo
 
 test: lint docs ## lint, types, documentation and every test, the slow ones too
@@ -38,6 +38,11 @@ docs: $(STAMPS)/docs ## the documentation, strictly, into site/
 
 bench: $(STAMPS)/bench ## compare with the peers, in encoder passes
 	@$(BIN)/sparsegap bench
+
+$(STAMPS)/kernels: $(STAMPS)/demo $(wildcard src/sparsegap/kernels/*.py)
+	@echo "compiling the kernels (once)"
+	@$(BIN)/python -m sparsegap.warm_up
+	@touch $@
 
 clean: ## remove the environment and everything built
 	@rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,7 +32,7 @@ LAYERS = (
     ("number_formats", "label_places", "charts", "rung_rows"),
     ("figures",),
     ("report",),
-    ("options", "catalogue", "bench"),
+    ("options", "catalogue", "bench", "warm_up"),
     ("benchmarks",),
     ("commands",),
     ("cli", "__main__"),

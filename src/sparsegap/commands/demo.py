@@ -47,5 +47,5 @@ def _steps(out: Path, tokens: int, atoms: int) -> list[tuple[str, list[str]]]:
         ("activations to train on", [*harvest, "--text", "demo", "--tokens", str(tokens), "--out", train]),
         ("activations held out", [*harvest, "--text", "demo-test", "--tokens", str(tokens // 7), "--like", train, "--out", test]),
         ("a TopK SAE", ["fit", "topk", "--activations", train, "--atoms", str(atoms), "--k", "32", "--out", sae]),
-        ("its gap", ["gap", "--sae", sae, "--activations", test, "--train", train, "--out", str(out / "report")]),
+        ("its gap", ["gap", "--sae", sae, "--activations", test, "--train", train, "--held-out", "--out", str(out / "report")]),
     ]
