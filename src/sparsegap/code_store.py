@@ -20,8 +20,11 @@ ROWS_PER_PART = 8192
 
 
 class Quality(BaseModel):
-    """What was found of the rows of one part: how many are proven to the tolerance, the worst relative gap (None: nothing is proven of some row),
-    sums of objective and active atoms over the rows, wall-clock seconds, and passes over all atoms per sample."""
+    """What was found of the rows of one part.
+
+    proven: rows proven to the tolerance. worst_gap: relative, None where nothing is proven of some row. objective, active: sums of objective
+    and active atoms over the rows. seconds: wall clock, the one figure that differs between runs. passes: over all atoms, per sample.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     rows: int
@@ -34,7 +37,7 @@ class Quality(BaseModel):
 
 
 class CodesManifest(Manifest):
-    """Manifest of recorded codes: over which dictionary, of which activations, by which method; `quality` tells what came out, part by part."""
+    """Manifest of recorded codes: over which dictionary, of which activations, by which method; `quality` tells what came of each part."""
 
     kind: Literal["codes"] = "codes"
     n_atoms: int
