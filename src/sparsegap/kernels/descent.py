@@ -39,6 +39,7 @@ class Rule(NamedTuple):
     """What is solved and how: the penalty λ, the sign, how far a correlation may stay off, who joins when, and where to stop at the latest.
 
     greed: 0 takes in every atom that violates the optimum at once, 0.5 only those in the upper half of the violations.
+    once: stop when those that join first have settled.
     """
 
     penalty: float
@@ -46,6 +47,7 @@ class Rule(NamedTuple):
     tolerance: float
     greed: float
     sweeps: int
+    once: bool
 
 
 class Chosen(NamedTuple):
@@ -261,8 +263,7 @@ def _violators(members: Members, k: int, chosen: Chosen, rule: Rule, outside: Ve
 def descend(chosen: Chosen, atoms: Atoms, rule: Rule) -> tuple[int, int]:
     """Minimise over all chosen atoms until no correlation is off by more than the tolerance: (sweeps made, members).
 
-    Coefficients, residual and correlations belong together and are brought to the end; the residual not where all atoms are chosen
-    and there is a Gram matrix.
+    Coefficients, residual and correlations belong together; the last two are work space.
     """
     w, whole = chosen.atoms.shape[0], atoms.gram.shape[0] == chosen.atoms.shape[0]
     q, outside = np.empty((MEMBERS, MEMBERS), atoms.rows.dtype), np.empty(w)
@@ -278,9 +279,11 @@ def descend(chosen: Chosen, atoms: Atoms, rule: Rule) -> tuple[int, int]:
         for t in range(k, k + newcomers.shape[0]):
             members.h[t] = chosen.correlations[members.places[t]]
         k += newcomers.shape[0]
-        target = max(rule.tolerance, LOOSE * excess)
+        target = rule.tolerance if rule.once else max(rule.tolerance, LOOSE * excess)
         final = target <= rule.tolerance  # until then more atoms will come: no need to be exact
         used += _settle(q, k, members.beta, members.h, rule, target, final, rule.sweeps - used if final else ROUGH_SWEEPS)
+        if rule.once:
+            break
         _renew(members, k, chosen, atoms, whole)
     chosen.coefficients[:] = 0.0
     for t in range(k):

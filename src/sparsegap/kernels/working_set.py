@@ -33,13 +33,14 @@ class Pass(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """λ and how far a correlation may stay off, for each of the n samples; the sign, the greed and the sweeps of all."""
+    """λ and how far a correlation may stay off, for each of the n samples; the rest of `Rule` for all."""
 
     penalties: Vector
     tolerances: Vector
     nonnegative: bool
     greed: float
     sweeps: int
+    once: bool
 
 
 @njit(cache=True)
@@ -124,7 +125,7 @@ def _refine_whole(s: int, place: int, exact: bool, seen: Pass, codes: Supports, 
 
 @njit(cache=True)
 def _solve(s: int, chosen: Chosen, codes: Supports, atoms: Atoms, asked: Asked, flops: Vector) -> None:
-    rule = Rule(asked.penalties[s], asked.nonnegative, asked.tolerances[s], asked.greed, asked.sweeps)
+    rule = Rule(asked.penalties[s], asked.nonnegative, asked.tolerances[s], asked.greed, asked.sweeps, asked.once)
     used, members = descend(chosen, atoms, rule)
     codes.counts[s] = _store(chosen.atoms, chosen.coefficients, codes.indices[s], codes.values[s])
     flops[s] += 2.0 * used * members * max(codes.counts[s], 1) + 4.0 * chosen.atoms.shape[0] * atoms.rows.shape[1]

@@ -22,8 +22,8 @@ Vector = NDArray[np.float64]
 SWEEPS = 2000
 STRIKES = 3  # refreshes in a row without progress after which a sample is left as it is
 PROGRESS = 1e-12
-ROUGH_FIRST = 0.1  # before the first refresh half of the support is still unknown: exact answers would be thrown away
-INNER = 0.03
+ROUGH_FIRST = 0.3  # before the first refresh half of the support is still unknown: exact answers would be thrown away
+INNER = 0.3  # of the tolerance; a tenth of that after every refresh that brought nothing
 BF16_ROUNDING = 2.0**-8
 GREED_SMALL, GREED_LARGE = 0.5, 0.15
 
@@ -143,8 +143,9 @@ class _State:
 
         m, flops = self.problem.dictionary.n_atoms, np.zeros(len(self.x))
         atoms = Atoms(self.problem.dictionary.atoms.numpy(), self._gram())
+        greed = 0.0 if self._rough else self.greed
         seen = working_set.Pass(active, places, residual.numpy(), raw(scores))
-        asked = working_set.Asked(self.penalties, self._tolerances(), self.problem.nonnegative, self.greed, SWEEPS)
+        asked = working_set.Asked(self.penalties, self._tolerances(), self.problem.nonnegative, greed, SWEEPS, self._rough)
         largest_support = int(self.counts[active].max(initial=0))
         if self._at_once:
             exact = self.rounds == 0 and scores.dtype != torch.bfloat16
@@ -162,14 +163,17 @@ class _State:
     def _at_once(self) -> bool:
         return self.screen.small and self.screen.gram is not None
 
+    @property
+    def _rough(self) -> bool:
+        return self.rounds == 0 and not self._at_once
+
     def _gram(self) -> NDArray[np.floating]:
         gram = self.screen.gram
         return gram.numpy() if gram is not None else np.empty((0, 0), self.x.dtype)
 
     def _tolerances(self) -> Vector:
         """How far a correlation may be from its bound before a sample's own solve ends."""
-        rough = self.rounds == 0 and not self._at_once
-        share = ROUGH_FIRST if rough else INNER * self.screen.tolerance
+        share = ROUGH_FIRST if self._rough else INNER * self.screen.tolerance * 0.1**self.strikes
         return np.maximum(share * self.penalties, 2.0**-4 * np.finfo(self.x.dtype).eps * np.sqrt(self.energies))
 
     def _supports(self, width: int) -> Any:

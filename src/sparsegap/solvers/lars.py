@@ -19,7 +19,8 @@ def lars(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, max_
     """Homotopy (LARS with drops): min ½‖x − zA‖² + λ‖z‖₁ by following its optimum in float64 from λmax down to λ.
 
     As many steps as atoms join or leave, each k·m FLOPs from a Gram matrix, 2·m·d by a pass over the atoms where it would exceed the
-    memory budget: exact and independent of the coherence, but for large dictionaries dearer than coordinate descent. A start is of no use to it.
+    memory budget: exact and independent of the coherence, but for large dictionaries dearer than coordinate descent. A start is of
+    no use to it.
     max_steps: where a path is cut; the certificate then says how far it came. `sparsegap.path.lasso_path` gives many λ from one run.
     Sources: Osborne, Presnell & Turlach (2000), doi:10.1093/imanum/20.3.389; Efron et al. (2004), doi:10.1214/009053604000000067.
     """
