@@ -36,8 +36,8 @@ format: $(STAMPS)/dev ## ruff puts the sources into shape
 docs: $(STAMPS)/docs ## the documentation, strictly, into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: $(STAMPS)/bench ## compare with the peers, in encoder passes
-	@$(BIN)/sparsegap bench
+bench: $(STAMPS)/bench ## compare with the peers, in encoder passes; BENCH="--sae DIR --activations FILE" adds a real dictionary
+	@$(BIN)/sparsegap bench $(BENCH)
 
 $(STAMPS)/kernels: $(STAMPS)/demo $(wildcard src/sparsegap/kernels/*.py)
 	@echo "compiling the kernels (once)"

@@ -200,3 +200,13 @@ def test_command_refuses_in_one_sentence(places: dict[str, str], more: tuple[str
     assert done.exit_code == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_senseless_request_leaves_no_folder(tmp_path: Path) -> None:
+    """So that the corrected request can use the name."""
+    generator = torch.Generator().manual_seed(0)
+    dictionary, x = Dictionary(torch.randn(30, 8, generator=generator)), torch.randn(20, 8, generator=generator)
+    for wrong in (Coding("omp", k=31), Coding("omp", k=0), Coding("fista", penalty=-1.0), Coding("omp", penalty=1.0), Coding("refit", k=3)):
+        with pytest.raises(InputError):
+            recode(dictionary, Activations.of(x), tmp_path / "codes", wrong)
+        assert not (tmp_path / "codes").exists()

@@ -95,6 +95,7 @@ def recode(
     coding.check(encoder)
     if activations.d != dictionary.width:
         raise InputError(f"the activations are {activations.d} wide, but the dictionary's atoms are {dictionary.width}")
+    _coded(dictionary, dictionary.bias[None], coding, encoder)  # a request that makes no sense fails here, before a folder is claimed
     method = coding.method if coding.method != "auto" else choose(coding.problem(dictionary, Codes.empty(0, dictionary.n_atoms)))
     options: dict[str, JsonValue] = {**coding.solving, **coding.options, "start": "encoder" if coding.start else None}
     request = codes_request(dictionary, name, activations.description, coding.described(), method, options)
