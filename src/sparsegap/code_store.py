@@ -22,8 +22,8 @@ ROWS_PER_PART = 8192
 class Quality(BaseModel):
     """What was found of the rows of one part.
 
-    proven: rows proven to the tolerance. worst_gap: relative, None where nothing is proven of some row. objective, active: sums of objective
-    and active atoms over the rows. seconds: wall clock, the one figure that differs between runs. passes: over all atoms, per sample.
+    proven: rows proven to the tolerance. worst_gap: relative, None where nothing is proven of some row.
+    objective, active: sums of objective and active atoms over the rows. seconds: wall clock, the one figure that differs between runs. passes: over all atoms, per sample.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
