@@ -23,7 +23,8 @@ class Quality(BaseModel):
     """What was found of the rows of one part.
 
     proven: rows proven to the tolerance. worst_gap: relative, None where nothing is proven of some row.
-    objective, active: sums of objective and active atoms over the rows. seconds: wall clock, the one figure that differs between runs. passes: over all atoms, per sample.
+    objective, active: sums of objective and active atoms over the rows. passes: over all atoms, per sample.
+    seconds: wall clock, the one figure that differs between runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
