@@ -5,17 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sparsegap.batched_working_sets import BatchedWorkingSets
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
-from sparsegap.kernels.batched_lasso import batched_descent
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate, solve
+from sparsegap.solvers.coordinate_descent import steps
 from test_coordinate_descent import KINDS, atoms_of, fraction_of_largest, samples
 
 
-def last(problem: Lasso, x: torch.Tensor, precision: str, tolerance: float, start: Codes | None = None) -> Iterate:
-    return list(batched_descent(problem, x, start, Screen(problem.dictionary, precision, max(len(x), 1), tolerance=tolerance)))[-1]
+def iterates(problem: Lasso, x: torch.Tensor, precision: str, tolerance: float, start: Codes | None = None) -> list[Iterate]:
+    screen = Screen(problem.dictionary, precision, max(len(x), 1), tolerance=tolerance)
+    return list(steps(BatchedWorkingSets(problem, x, start, screen, 64, 0.02, None), screen))
+
+
+def last(problem: Lasso, x: torch.Tensor, precision: str, tolerance: float) -> Iterate:
+    return iterates(problem, x, precision, tolerance)[-1]
 
 
 @pytest.mark.parametrize("nonnegative", [True, False])
@@ -48,8 +54,7 @@ def test_the_answer_as_a_start_is_finished_at_once() -> None:
     x = samples(atoms, 10)
     problem = Lasso(Dictionary(atoms), fraction_of_largest(atoms, x, 0.1))
     answer = solve(problem, x, "coordinate_descent", tolerance=1e-8).codes
-    screen = Screen(problem.dictionary, "float64", 10)
-    assert len(list(batched_descent(problem, x, answer.widened(40), screen))) == 1
+    assert len(iterates(problem, x, "float64", 1e-4, answer.widened(40))) == 1
 
 
 def test_odd_inputs_end() -> None:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparsegap.kernels.products import REORDERED, Floats, add_multiple, dot
+from sparsegap.kernels.products import Floats, add_multiple, dot, subtract_four
 
 Vector = NDArray[np.float64]
-
-
-@njit(cache=True, fastmath=REORDERED, inline="never")
-def _subtract_four(y: Floats, x0: Floats, x1: Floats, x2: Floats, x3: Floats, a0: Any, a1: Any, a2: Any, a3: Any) -> None:
-    # Four sources at most, or LLVM gives up proving that they do not overlap and stops vectorising.
-    for c in range(y.shape[0]):
-        y[c] -= a0 * x0[c] + a1 * x1[c] + a2 * x2[c] + a3 * x3[c]
 
 
 @njit(cache=True)
@@ -25,7 +16,7 @@ def _subtract_combination(y: Floats, rows: Floats, count: int, begin: int, end: 
     """y −= Σ rows[i, begin]·rows[i, begin:end] over the first `count` rows: one step of a Cholesky factorisation by rows."""
     for i in range(0, count - count % 4, 4):
         x0, x1, x2, x3 = rows[i][begin:end], rows[i + 1][begin:end], rows[i + 2][begin:end], rows[i + 3][begin:end]
-        _subtract_four(y, x0, x1, x2, x3, x0[0], x1[0], x2[0], x3[0])
+        subtract_four(y, x0, x1, x2, x3, x0[0], x1[0], x2[0], x3[0])
     for i in range(count - count % 4, count):
         x = rows[i][begin:end]
         add_multiple(-x[0], x, y)

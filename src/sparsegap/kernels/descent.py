@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sparsegap.kernels.cholesky import factorise, solve
-from sparsegap.kernels.products import Floats, above, add_multiple, dot, gathered_dots, peak
+from sparsegap.kernels.products import Floats, add_multiple, dot, gathered_dots, subtract_four, violators
 
 Vector = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -207,16 +207,24 @@ def _settle(q: Floats, k: int, beta: Vector, h: Vector, rule: Rule, tolerance: f
 @njit(cache=True)
 def _renew(members: Members, k: int, chosen: Chosen, atoms: Atoms, whole: bool) -> None:
     """Bring the residual and all correlations up to date; where all atoms are chosen, Gram rows do it without the residual."""
-    for t in range(k):
-        change = members.moved[t] - members.beta[t]
-        if change != 0:
-            if whole:
-                add_multiple(change, atoms.gram[members.places[t]], chosen.correlations)
-            else:
-                add_multiple(change, atoms.rows[chosen.atoms[members.places[t]]], chosen.residual)
-            members.moved[t] = members.beta[t]
-    if not whole:
+    change = members.beta[:k] - members.moved[:k]
+    members.moved[:k] = members.beta[:k]
+    changed = np.flatnonzero(change)
+    if whole:
+        _subtract_rows(chosen.correlations, atoms.gram, change[changed], members.places[changed])
+    else:
+        _subtract_rows(chosen.residual, atoms.rows, change[changed], chosen.atoms[members.places[changed]])
         gathered_dots(chosen.residual, atoms.rows, chosen.atoms, chosen.correlations)
+
+
+@njit(cache=True)
+def _subtract_rows(y: Vector, rows: Floats, a: Vector, j: Positions) -> None:
+    """y −= Σ a[i]·rows[j[i]]."""
+    n = a.shape[0]
+    for i in range(0, n - n % 4, 4):
+        subtract_four(y, rows[j[i]], rows[j[i + 1]], rows[j[i + 2]], rows[j[i + 3]], a[i], a[i + 1], a[i + 2], a[i + 3])
+    for i in range(n - n % 4, n):
+        add_multiple(-a[i], rows[j[i]], y)
 
 
 @njit(cache=True)
@@ -255,8 +263,7 @@ def _violators(members: Members, k: int, chosen: Chosen, rule: Rule, outside: Ve
     outside[:] = chosen.correlations
     for t in range(k):
         members.h[t], outside[members.places[t]] = chosen.correlations[members.places[t]], 0.0
-    excess = peak(outside, rule.nonnegative) - rule.penalty
-    return above(outside, rule.penalty + max(rule.greed * excess, rule.tolerance), rule.nonnegative), excess
+    return violators(outside, rule.penalty, rule.greed, rule.tolerance, rule.nonnegative)
 
 
 @njit(cache=True)

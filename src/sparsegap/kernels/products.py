@@ -12,6 +12,7 @@ Floats = NDArray[np.floating]
 
 # Sums may be reordered, which vectorising needs; NaN and infinity keep their meaning, unlike under fastmath=True.
 REORDERED = {"reassoc", "contract", "arcp", "nsz"}
+BLOCK = 32
 
 
 @njit(cache=True, fastmath=REORDERED, inline="never")
@@ -54,6 +55,14 @@ def gathered_dots(a: Floats, atoms: Floats, chosen: NDArray[np.int64], out: Floa
         out[i] = dot(a, atoms[chosen[i]])
 
 
+@njit(cache=True, fastmath=REORDERED, inline="never")
+def subtract_four(y: Floats, x0: Floats, x1: Floats, x2: Floats, x3: Floats, a0: Any, a1: Any, a2: Any, a3: Any) -> None:
+    """y −= a0·x0 + a1·x1 + a2·x2 + a3·x3."""
+    # Four sources at most, or LLVM gives up proving that they do not overlap and stops vectorising.
+    for c in range(y.shape[0]):
+        y[c] -= a0 * x0[c] + a1 * x1[c] + a2 * x2[c] + a3 * x3[c]
+
+
 @njit(cache=True, fastmath=REORDERED | {"nnan"}, inline="never")
 def peak(a: Floats, nonnegative: bool) -> Any:
     """max(0, max a), of |a| where not nonnegative."""
@@ -71,14 +80,18 @@ def peak(a: Floats, nonnegative: bool) -> Any:
 
 
 @njit(cache=True)
-def above(a: Floats, bar: float, nonnegative: bool) -> NDArray[np.int64]:
-    """Ascending places where a (|a| where not nonnegative) exceeds the bar ≥ 0."""
+def violators(a: Floats, penalty: float, greed: float, tolerance: float, nonnegative: bool) -> tuple[NDArray[np.int64], float]:
+    """Ascending places where a (|a| where not nonnegative) exceeds λ by the tolerance and `greed` of the largest excess; that excess."""
     out, count = np.empty(a.shape[0], np.int64), 0
-    for begin in range(0, a.shape[0], 32):
-        block = a[begin : begin + 32]
-        if peak(block, nonnegative) <= bar:
+    tops = np.empty((a.shape[0] + BLOCK - 1) // BLOCK)
+    for b in range(tops.shape[0]):
+        tops[b] = peak(a[b * BLOCK : (b + 1) * BLOCK], nonnegative)
+    excess = tops.max() - penalty
+    bar = penalty + max(greed * excess, tolerance)
+    for b in range(tops.shape[0]):
+        if tops[b] <= bar:
             continue
-        for c in range(block.shape[0]):
-            out[count] = begin + c
-            count += (block[c] if nonnegative else abs(block[c])) > bar
-    return out[:count]
+        for c in range(b * BLOCK, min((b + 1) * BLOCK, a.shape[0])):
+            out[count] = c
+            count += (a[c] if nonnegative else abs(a[c])) > bar
+    return out[:count], excess

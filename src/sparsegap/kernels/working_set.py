@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sparsegap.kernels.descent import Atoms, Chosen, Positions, Rule, Vector, descend
 from sparsegap.kernels.products import Floats, gathered_dots
-from sparsegap.kernels.select import BINS, Scores, extract, select
+from sparsegap.kernels.select import BINS, Scores, bits, decode, extract, select
 
 Indices = NDArray[np.int32]
 
@@ -115,7 +115,7 @@ def _refine_whole(s: int, place: int, exact: bool, seen: Pass, codes: Supports, 
     m = atoms.rows.shape[0]
     everything, correlations = np.arange(m), np.empty(m)
     if exact:
-        extract(seen.scores[place], everything, m, correlations)
+        correlations[:] = decode(bits(seen.scores[place]), seen.scores[place])
     else:
         gathered_dots(seen.residual[place], atoms.rows, everything, correlations)
     count = codes.counts[s]
