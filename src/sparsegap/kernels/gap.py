@@ -55,7 +55,7 @@ def _key_of(value: Any, row: Any) -> Any:
 @njit(cache=True)
 def _lowest_key(value: float, row: Scores) -> Any:
     """A key below which no score of at least `value` lies; below all keys where the value is not positive."""
-    return key_of(value, row) if value > 1e-30 else np.int64(-(1 << 62))  # type: ignore[return-value]
+    return key_of(value, row) if value > 1e-30 else np.int64(-(1 << 62))
 
 
 class Bound(NamedTuple):
