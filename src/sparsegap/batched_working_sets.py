@@ -16,7 +16,6 @@ from sparsegap.screen import Screen
 BLOCK_ENTRIES = 1 << 26  # of float64 work arrays
 STRIKES = 3
 PROGRESS = 1e-12
-BF16_ROUNDING = 2.0**-8
 
 
 class BatchedWorkingSets:
@@ -65,7 +64,7 @@ class BatchedWorkingSets:
         magnitude = scores if self.problem.nonnegative else scores.abs()
         top, penalty = magnitude.amax(1).double(), self.penalties[active]
         energy, aligned = residual.square().sum(1), (residual * self.x[active].double()).sum(1)
-        rounding = BF16_ROUNDING if scores.dtype == torch.bfloat16 else 0.0
+        rounding = self.screen.rounding
         reach = self.screen.error() * energy.sqrt() * self.norms.max()
         largest = top + rounding * top.abs() + reach
         seems = ((top - rounding * top.abs() - reach) <= penalty * (1 + self.screen.tolerance)).nonzero().flatten()

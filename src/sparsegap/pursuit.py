@@ -91,12 +91,13 @@ class Pursuit:
 
         mean = self._mean()
         count = SURE_CANDIDATES if certain else candidates
+        margin = self.screen.error() + self.screen.rounding * (1 + self.screen.error())
         finished = self.size >= self.budget
         residual = torch.from_numpy(self.residual)
         while len(active := np.flatnonzero(~finished)):
             scores = self.screen(residual if len(active) == len(residual) else residual[torch.from_numpy(active)])
             pursue_screened(raw(scores), active, self.x, self.residual, self.atoms, mean, count, capacity(count, len(self.atoms)),
-                            self.screen.error() if certain else -1.0, self.problem.nonnegative, self.budget, self.floor,
+                            margin if certain else -1.0, self.problem.nonnegative, self.budget, self.floor,
                             self.ids, self.c, self.inverse, self.size, self.steps, finished, self.work)
 
     def everywhere(self, gram: Tensor) -> None:

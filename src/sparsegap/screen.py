@@ -87,11 +87,16 @@ class Screen:
         return residual @ self.dictionary.atoms.T
 
     def error(self) -> float:
-        """c such that |score − exact| ≤ c·‖residual‖·‖atom‖: rounding of both factors and of the result, and of the accumulation."""
+        """c such that |score − exact| ≤ c·‖residual‖·‖atom‖ + `rounding`·|score|: rounding of both factors, and of the accumulation."""
         width = self.dictionary.width
         if self.precision == "bf16":
             return 2.0**-7 + width * 2.0**-24
         return (width + 2) * (2.0**-53 if self.precision == "float64" else 2.0**-24)
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding of a stored score that `error` does not cover: that of bfloat16."""
+        return 2.0**-8 if self.precision == "bf16" else 0.0
 
     @property
     def passes(self) -> float:

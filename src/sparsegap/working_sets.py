@@ -22,7 +22,6 @@ STRIKES = 3  # refreshes in a row without progress after which a sample is left 
 PROGRESS = 1e-12
 ROUGH_FIRST = 0.3  # before the first refresh half of the support is still unknown: exact answers would be thrown away
 INNER = 0.3  # of the tolerance; a tenth of that after every refresh that brought nothing
-BF16_ROUNDING = 2.0**-8
 GREED_SMALL, GREED_LARGE = 0.5, 0.15
 
 
@@ -82,7 +81,7 @@ class WorkingSets:
         facts = np.empty((len(active), 4))
         dictionary, nonnegative = self.problem.dictionary, self.problem.nonnegative
         norms = dictionary.norms.numpy().astype(np.float64)
-        bound = Bound(norms, float(norms.max()), self.screen.error(), BF16_ROUNDING if scores.dtype == torch.bfloat16 else 0.0)
+        bound = Bound(norms, float(norms.max()), self.screen.error(), self.screen.rounding)
         values = self.values[:, : self.width]
         judge(self.x, values, active, residual.numpy(), raw(scores), dictionary.atoms.numpy(), bound, nonnegative, facts)
         penalty = torch.from_numpy(self.penalties[active])
