@@ -21,7 +21,7 @@ LAYERS = (
     ("dictionary",),
     ("coherence",),
     ("problem", "screen", "conventions"),
-    ("feasible", "amplitudes", "gradient", "slots", "pursuit", "path", "working_sets", "batched_working_sets"),
+    ("feasible", "amplitudes", "gradient", "slots", "batched", "pursuit", "path", "working_sets", "batched_working_sets"),
     ("solve",),
     ("solvers", "metrics"),
     ("encoder", "affine"),
