@@ -26,6 +26,8 @@ LAYERS = (
     ("solvers", "metrics"),
     ("encoder", "affine"),
     ("encoders",),
+    ("learner", "source"),
+    ("sources", "learners"),
     ("shards", "texts", "weights", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
     ("readers", "harvest", "recode", "fit_batches", "fit_step", "fit", "diagnosis", "gap_record", "gap"),
