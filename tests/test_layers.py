@@ -14,12 +14,14 @@ ROOT = Path(sparsegap.__file__).parent
 
 # From the bottom up. A module may import its own layer and those below; a folder stands for all its files.
 LAYERS = (
-    ("errors", "registry"),
+    ("errors", "registry", "options"),
     ("flops", "cost"),
     ("kernels",),
     ("codes",),
     ("dictionary",),
     ("coherence",),
+    ("source", "synthetic", "matching"),
+    ("sources",),
     ("problem", "screen", "conventions"),
     ("feasible", "amplitudes", "gradient", "slots", "batched", "pursuit", "path", "working_sets", "batched_working_sets"),
     ("solve",),
@@ -34,7 +36,7 @@ LAYERS = (
     ("number_formats", "label_places", "charts", "rung_rows"),
     ("figures",),
     ("report",),
-    ("options", "catalogue", "bench", "warm_up"),
+    ("catalogue", "bench", "warm_up"),
     ("benchmarks",),
     ("commands",),
     ("cli", "__main__"),
