@@ -84,7 +84,8 @@ class Synthetic(Source):
 
     @cached_property
     def dictionary(self) -> Dictionary:
-        generator = torch.Generator().manual_seed(self.seed)
+        # not of the bare seed: a learner that starts from Gaussian atoms of the same seed would start at the truth
+        generator = torch.Generator().manual_seed(int(self.key("train", "atoms")) >> 1)
         shared = torch.nn.functional.normalize(torch.randn(self.width, generator=generator), dim=0)
         own = torch.nn.functional.normalize(torch.randn(self.atoms, self.width, generator=generator), dim=1)
         atoms = (1 - self.coherence) ** 0.5 * own + self.coherence**0.5 * shared

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsegap import Codes, InputError, registry
+from sparsegap import Codes, Dictionary, InputError, registry
 from sparsegap.metrics.dead import firings
 from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.mcc import mcc
@@ -31,6 +31,10 @@ def best(value: Any) -> float:
     return value.f1 if isinstance(value, SupportCounts) else float(value)
 
 
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def some_codes(n: int = 200, m: int = 12, seed: int = 0) -> Codes:
     g = torch.Generator().manual_seed(seed)
     return Codes.from_dense(torch.randn(n, m, generator=g).abs() * (torch.rand(n, m, generator=g) < 0.3))
@@ -46,7 +50,7 @@ ORDER = torch.randperm(12, generator=torch.Generator().manual_seed(4))
 
 def test_every_metric_is_under_a_contract() -> None:
     firsts = {next(iter(inspect.signature(metric).parameters)) for metric in METRICS.values()}
-    assert firsts <= {"found", "x", "codes"}
+    assert firsts <= {"found", "x", "codes", "learned"}
 
 
 @taking("found", "truth")
@@ -67,6 +71,16 @@ def test_the_order_of_atoms_and_of_samples_does_not_matter(metric: Callable[...,
 def test_codes_of_other_samples_are_refused(metric: Callable[..., Any]) -> None:
     with pytest.raises(InputError, match=r"200 .*100|100 .*200"):
         metric(some_codes(200), some_codes(100))
+
+
+@taking("learned", "truth")
+def test_the_true_dictionary_gets_one_in_any_order_and_at_any_length(metric: Callable[..., Any]) -> None:
+    truth, other = Dictionary(torch.randn(12, 7, generator=generator(0))), Dictionary(torch.randn(12, 7, generator=generator(1)))
+    assert best(metric(Dictionary(3 * truth.atoms[ORDER]), truth)) == pytest.approx(1.0, abs=1e-6)
+    assert best(metric(other, truth)) < 0.9
+    assert best(metric(Dictionary(other.atoms[ORDER]), truth)) == pytest.approx(best(metric(other, truth)), abs=1e-6)
+    with pytest.raises(InputError, match=r"5 wide.* 7"):
+        metric(Dictionary(torch.ones(3, 5)), truth)
 
 
 @taking("x", "reconstruction")
