@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sparsegap import registry
 from sparsegap.activations import Centring
-from sparsegap.checkpoints import Metadata, export_saelens, open_checkpoint, open_dictionary, save_checkpoint
+from sparsegap.checkpoints import Metadata, encoder_name, export_saelens, open_checkpoint, open_dictionary, save_checkpoint
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoders.jumprelu import JumpReLU
 from sparsegap.encoders.relu import ReLU
@@ -42,7 +43,12 @@ def tensors() -> dict[str, Tensor]:
         "W_enc": randn(D, M, seed=3), "b_enc": randn(M, seed=4), "b_dec": 20 * randn(D, seed=1),
         "W_dec": randn(M, D, seed=5) * torch.logspace(-1, 1, M)[:, None],
         "threshold": 5 * torch.rand(M, generator=torch.Generator().manual_seed(6)),
+        "b_gate": randn(M, seed=7), "b_mag": 2 + randn(M, seed=8), "r_mag": 0.3 * randn(M, seed=9),
     }
+
+
+ONLY = {"threshold": ("jumprelu",), "b_gate": ("gated",), "b_mag": ("gated",), "r_mag": ("gated",)}
+NOT = {"b_enc": ("gated",)}
 
 
 CONFIG: dict[str, Any] = {
@@ -55,7 +61,9 @@ def written(folder: Path, tensors: dict[str, Tensor], **config: Any) -> Path:
     """A SAELens directory as SAELens writes it, without going through our own writer."""
     folder.mkdir(exist_ok=True)
     config = CONFIG | config
-    held = {name: t.contiguous() for name, t in tensors.items() if name != "threshold" or config.get("architecture") == "jumprelu"}
+    architecture = config.get("architecture", "standard")
+    held = {name: t.contiguous() for name, t in tensors.items()
+            if architecture in ONLY.get(name, (architecture,)) and architecture not in NOT.get(name, ())}
     save_file(held, folder / "sae_weights.safetensors")
     (folder / "cfg.json").write_text(json.dumps(config))
     return folder
@@ -65,7 +73,8 @@ def reference(tensors: dict[str, Tensor], x: Tensor, architecture: str, *, subtr
               rescale: bool = False) -> tuple[Tensor, Tensor]:
     """Codes and reconstruction by the formulas of formats.md, in float64."""
     t = {name: tensor.double() for name, tensor in tensors.items()}
-    pre = (x.double() - (t["b_dec"] if subtract else 0)) @ t["W_enc"] + t["b_enc"]
+    product = (x.double() - (t["b_dec"] if subtract else 0)) @ t["W_enc"]
+    pre = product + t["b_enc"]
     norms = t["W_dec"].norm(dim=1)
     if architecture == "topk":
         pre = pre * norms if rescale else pre
@@ -74,6 +83,8 @@ def reference(tensors: dict[str, Tensor], x: Tensor, architecture: str, *, subtr
         codes.scatter_(1, best.indices, best.values.relu())
     elif architecture == "jumprelu":
         codes = pre.relu() * (pre > t["threshold"])
+    elif architecture == "gated":
+        codes = (product + t["b_gate"] > 0) * (product * t["r_mag"].exp() + t["b_mag"]).relu()
     else:
         codes = pre.relu()
     return codes, (codes / norms if rescale else codes) @ t["W_dec"] + t["b_dec"]
@@ -88,7 +99,7 @@ def assert_computes(path: Path, x: Tensor, codes: Tensor, decoded: Tensor) -> No
 
 
 @pytest.mark.parametrize("subtract", [True, False])
-@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu"])
+@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu", "gated"])
 def test_saelens_directories_compute_what_saelens_computes(
     tmp_path: Path, tensors: dict[str, Tensor], x: Tensor, architecture: str, subtract: bool,
 ) -> None:
@@ -97,6 +108,38 @@ def test_saelens_directories_compute_what_saelens_computes(
     codes, decoded = reference(tensors, x, architecture, subtract=subtract)
     assert_computes(path, x, codes, decoded)
     assert 0 < float((codes > 0).double().mean()) < 0.9
+
+
+@pytest.mark.parametrize("name", ["batch_topk", "prolu", "gated", "relu", "jumprelu", "topk"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("pre_bias", ["the dictionary's", "another", None])
+def test_what_saelens_has_a_kind_for_is_published_as_that(
+    tmp_path: Path, tensors: dict[str, Tensor], x: Tensor, name: str, bias: bool, pre_bias: str | None,
+) -> None:
+    dictionary = Dictionary(tensors["W_dec"], tensors["b_dec"])
+    given = {"k": K} if name in ("topk", "batch_topk") else {}
+    encoder = registry.member("encoders", name).from_dictionary(dictionary, bias=bias, pre_bias=pre_bias is not None, **given).double()
+    with torch.no_grad():
+        for number, parameter in enumerate(p for p in encoder.parameters() if p.shape == (M,)):
+            parameter += randn(M, seed=20 + number)
+        if pre_bias == "another":
+            encoder.pre_bias += randn(D, seed=30)
+    if name == "batch_topk":
+        encoder.update_threshold(7.5)
+    codes = encoder.encode(x.double())
+    exported = export_saelens(tmp_path / "sae", encoder, Dictionary(tensors["W_dec"].double(), tensors["b_dec"].double()))
+    published = open_checkpoint(exported).encoder
+    assert encoder_name(published) == {"batch_topk": "jumprelu", "prolu": "jumprelu"}.get(name, name)
+    torch.testing.assert_close(published.encode(x.double()).dense(), codes.dense(), rtol=1e-10, atol=1e-10)
+    assert 0 < float((codes.dense() > 0).double().mean()) < 0.9
+
+
+@pytest.mark.parametrize("name", ["mlp", "lista"])
+def test_what_saelens_has_no_place_for_is_refused(tmp_path: Path, tensors: dict[str, Tensor], name: str) -> None:
+    dictionary = Dictionary(tensors["W_dec"])
+    with pytest.raises(InputError, match=f"no place for a {name} encoder"):
+        export_saelens(tmp_path / "sae", registry.member("encoders", name).from_dictionary(dictionary), dictionary)
+    assert not (tmp_path / "sae").exists()
 
 
 def test_topk_drops_negative_preactivations_among_the_k(tmp_path: Path, tensors: dict[str, Tensor], x: Tensor) -> None:
@@ -131,7 +174,7 @@ def test_old_log_threshold_and_scaling_factor(tmp_path: Path, tensors: dict[str,
     assert_computes(path, x, codes, (codes * scale) @ tensors["W_dec"].double() + tensors["b_dec"].double())
 
 
-@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu"])
+@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu", "gated"])
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_against_saelens_itself(tmp_path: Path, tensors: dict[str, Tensor], x: Tensor, architecture: str, direction: str) -> None:
     with warnings.catch_warnings():
@@ -245,7 +288,7 @@ class TestDamaged:
 
     @pytest.mark.parametrize("name", ["W_enc", "b_enc", "W_dec", "b_dec"])
     def test_missing_tensor_wrong_shape_nan(self, sae: Path, tensors: dict[str, Tensor], name: str) -> None:
-        good = {key: value.contiguous() for key, value in tensors.items() if key != "threshold"}
+        good = {key: value.contiguous() for key, value in tensors.items() if key not in ONLY}
         save_file({key: value for key, value in good.items() if key != name}, sae / "sae_weights.safetensors")
         self.refused(sae, f"lacks {name}")
         save_file(good | {name: good[name][:-1].contiguous()}, sae / "sae_weights.safetensors")
@@ -260,7 +303,8 @@ class TestDamaged:
         ({"d_in": "wide"}, "d_in must be a positive integer"),
         ({"k": 0}, "k must be a positive integer"),
         ({"k": M + 1}, "k must be between 1 and the number of atoms"),
-        ({"architecture": "gated"}, "'gated' SAE; supported so far: standard, topk, jumprelu"),
+        ({"architecture": "temporal"}, "'temporal' SAE; supported so far: standard, topk, jumprelu, gated"),
+        ({"architecture": "gated"}, "lacks b_gate, b_mag, r_mag"),
         ({"architecture": "jumprelu"}, "lacks threshold"),
         ({"normalize_activations": "layer_norm"}, "normalize_activations is 'layer_norm'"),
     ])

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
-from sparsegap.encoder import Amortised
+from sparsegap.encoder import Amortised, above, at, parameter
 from sparsegap.errors import InputError
 
 
 class Affine(Amortised):
     """z = activate((x − pre_bias) @ weight.T + bias).
 
-    weight: (m, d), a row an atom's detector. bias: (m,). pre_bias: (d,) subtracted from the input, or None.
-    A subclass says what `activate` does, and `select` where the active codes can be found without the dense ones. Its positional
-    parameters are tensors named as in its state dict and its keyword-only ones are options: checkpoints rebuild it from the two.
+    weight: (m, d), a row an atom's detector. bias: (m,), or None. pre_bias: (d,) subtracted from the input, or None.
+    A subclass says what `activate` does. For training on active atoms only it does the same in slots: `slots` finds, without a gradient,
+    all entries whose value or gradient is not zero, and `activate_slots` computes them. Parameters other than the three belong
+    to the nonlinearity, one number an atom. BIASES names those that `from_dictionary(..., bias=False)` leaves out.
     Raises InputError for shapes that do not fit together, and for activations of another width. A pass costs n(2dm + m) FLOPs.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, pre_bias: Tensor | None = None) -> None:
+    BIASES: ClassVar[tuple[str, ...]] = ("bias",)
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, pre_bias: Tensor | None = None) -> None:
         super().__init__()
-        if weight.ndim != 2 or bias.shape != weight.shape[:1]:
-            raise InputError(f"an encoder needs weight (m, d) and bias (m,), not {tuple(weight.shape)} and {tuple(bias.shape)}")
-        if pre_bias is not None and pre_bias.shape != weight.shape[1:]:
-            raise InputError(f"pre_bias has shape {tuple(pre_bias.shape)}, but the encoder reads inputs of width {weight.shape[1]}")
+        if weight.ndim != 2:
+            raise InputError(f"an encoder needs weight (m, d), not {tuple(weight.shape)}")
+        m, d = weight.shape
         self.weight = nn.Parameter(weight.detach().clone())
-        self.bias = nn.Parameter(bias.detach().clone())
-        self.pre_bias = None if pre_bias is None else nn.Parameter(pre_bias.detach().clone())
+        self.bias = parameter("bias", bias, (m,))
+        self.pre_bias = parameter("pre_bias", pre_bias, (d,))
 
     @classmethod
-    def from_dictionary(cls, dictionary: Dictionary, **options: Any) -> Self:
+    def from_dictionary(cls, dictionary: Dictionary, *, bias: bool = True, pre_bias: bool = True, seed: int = 0, **options: Any) -> Self:
         """The encoder to begin training from: the atoms are their own detectors, the bias of the dictionary is subtracted."""
-        return cls(dictionary.atoms, dictionary.atoms.new_zeros(dictionary.n_atoms), dictionary.bias, **options)
+        biases = {name: dictionary.atoms.new_zeros(dictionary.n_atoms) for name in cls.BIASES if bias}
+        return cls(dictionary.atoms, pre_bias=dictionary.bias if pre_bias else None, **biases, **options)
 
     @property
     def n_atoms(self) -> int:
@@ -49,10 +52,8 @@ class Affine(Amortised):
         return self.weight.shape[1]
 
     def pre_activations(self, x: Tensor) -> Tensor:
-        """(n, d) to (n, m), before the nonlinearity."""
-        if x.shape[-1] != self.width:
-            raise InputError(f"the activations are {x.shape[-1]} wide, but the encoder reads width {self.width}")
-        return nn.functional.linear(x if self.pre_bias is None else x - self.pre_bias, self.weight, self.bias)
+        """(n, d) to (n, m), before the nonlinearity: the one product."""
+        return nn.functional.linear(self.centred(x), self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, d) to dense codes (n, m), differentiable."""
@@ -66,11 +67,19 @@ class Affine(Amortised):
     def activate(self, pre: Tensor) -> Tensor:
         """Pre-activations (n, m) to dense codes."""
 
-    def select(self, pre: Tensor) -> Codes:
-        """Pre-activations (n, m) to codes: here the positive entries of `activate`, collected in one scan."""
-        dense = self.activate(pre)
-        if dense.device.type != "cpu" or dense.dtype not in (torch.float32, torch.float64):
-            return Codes.from_dense(dense)
-        from sparsegap.kernels.collect import positive_entries
+    def reach(self) -> Tensor:
+        """(m,) or (): a pre-activation at or below it has neither a value nor a gradient."""
+        return self.weight.new_zeros(())
 
-        return Codes(*positive_entries(dense.detach()), dense.shape[1])
+    def slots(self, pre: Tensor) -> Tensor:
+        """Indices (n, K) int32 of all entries of (n, m) pre-activations with a value or a gradient; −1 marks an unused slot."""
+        return above(pre, self.reach())
+
+    def activate_slots(self, pre_at_slots: Tensor, indices: Tensor) -> Tensor:
+        """(n, K) pre-activations at slots to values as in `activate`, differentiable; 0 where a slot is unused."""
+        return torch.where(indices >= 0, pre_at_slots.relu(), 0.0)
+
+    def select(self, pre: Tensor) -> Codes:
+        """Pre-activations (n, m) to codes, through slots."""
+        indices = self.slots(pre)
+        return Codes(indices.clamp_min(0), self.activate_slots(at(pre, indices), indices).detach(), self.n_atoms)

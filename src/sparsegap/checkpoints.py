@@ -114,7 +114,7 @@ def save_checkpoint(path: str | Path, encoder: Amortised, dictionary: Dictionary
         tensors |= {"centring.mean": centring.mean, "centring.scale": torch.tensor(centring.scale)}
     data = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
     record = Record(
-        encoder=encoder_name(encoder), options={name: getattr(encoder, name) for name in registry.options(type(encoder))},
+        encoder=encoder_name(encoder), options={name: getattr(encoder, name) for name in registry.keyword_only(type(encoder))},
         n_atoms=dictionary.n_atoms, width=dictionary.width, dtype=str(dictionary.atoms.dtype).removeprefix("torch."),
         sha256=hashlib.sha256(data).hexdigest(), versions=package_versions(), metadata=metadata or Metadata(),
     )
@@ -124,11 +124,15 @@ def save_checkpoint(path: str | Path, encoder: Amortised, dictionary: Dictionary
 
 
 def export_saelens(path: str | Path, encoder: Amortised, dictionary: Dictionary, about: Mapping[str, Any] | None = None) -> Path:
-    """Write the pair as a SAELens directory; `about` goes into its metadata (model_name, hook_name, ...). Raises InputError."""
+    """Write the pair as a SAELens directory; `about` goes into its metadata (model_name, hook_name, ...).
+
+    relu, topk, jumprelu and gated keep their kind; batch_topk and prolu are written as the jumprelu that computes the same codes.
+    Raises InputError for an encoder that the format has no place for.
+    """
     from safetensors.torch import save
 
     if not isinstance(encoder, Affine):
-        raise InputError(f"SAELens' format has no place for a {type(encoder).__name__} encoder")
+        raise InputError(f"SAELens' format has no place for a {encoder_name(encoder)} encoder; save it in our own")
     tensors, config = saelens.tensors_and_config(encoder, dictionary, dict(about or {}))
     folder = _folder_for(path, saelens.CONFIG)
     write_atomically(folder / saelens.WEIGHTS, save(tensors))
@@ -137,7 +141,7 @@ def export_saelens(path: str | Path, encoder: Amortised, dictionary: Dictionary,
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a checkpoint: its folder or a file inside, our own format or SAELens' directory (standard, topk, jumprelu).
+    """Open a checkpoint: its folder or a file inside, our own format or SAELens' directory (standard, topk, jumprelu, gated).
 
     Raises InputError with one sentence for everything that cannot be opened: a pickle, a truncated file, missing or misshapen
     tensors, NaN, a configuration that disagrees with the weights, an architecture that is not supported.
@@ -201,14 +205,16 @@ def _open_own(folder: Path) -> Checkpoint:
     m, d = record.n_atoms, record.width
     weights.require(tensors, {"dictionary.atoms": (m, d), "dictionary.bias": (d,)}, path)
     kind = registry.member("encoders", record.encoder)
-    registry.check_options(record.encoder, kind, record.options)
+    registry.check_options(record.encoder, kind.__init__, record.options)
     state = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
     for name, tensor in state.items():
         weights.require_tensor(tensor, name, tuple(tensor.shape), path)
     try:
-        encoder = kind(**state, **record.options)
+        encoder = kind(**state, **record.options).eval()
     except TypeError as error:
         raise InputError(f"{path} does not hold the tensors of a {record.encoder} encoder: {', '.join(sorted(state)) or 'none'}") from error
+    if (encoder.n_atoms, encoder.width) != (m, d):
+        raise InputError(f"{path} holds an encoder of shape ({encoder.n_atoms}, {encoder.width}) where its configuration says ({m}, {d})")
     dictionary = Dictionary(tensors["dictionary.atoms"], tensors["dictionary.bias"])
     return Checkpoint(encoder, dictionary, record.metadata, _centring(tensors, d, path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
 from sparsegap.errors import InputError
@@ -24,7 +25,7 @@ def parse_options(name: str, function: Callable[..., Any], given: Iterable[str])
             raise InputError(f"option '{option}' of {name} is given twice")
         texts[option] = text.strip()
     check_options(name, function, texts)
-    hints = get_type_hints(function)
+    hints = _hints(function)
     return {option: _read(f"{name}'s {option}", hints.get(option, str), text) for option, text in texts.items()}
 
 
@@ -37,7 +38,7 @@ def type_name(annotation: Any) -> str:
 
 def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:
     """Name, type and default of each option of a member, as `sparsegap show` prints them."""
-    hints = get_type_hints(function)
+    hints = _hints(function)
     return [
         {
             "name": option,
@@ -46,6 +47,14 @@ def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:
         }
         for option, parameter in options(function).items()
     ]
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations of a member's parameters; of a class, of its constructor and of where training begins."""
+    if not isinstance(function, type) or is_dataclass(function):  # the constructor of a dataclass lost where its annotations are from
+        return get_type_hints(function)
+    begin = getattr(function, "from_dictionary", None)
+    return get_type_hints(function.__init__) | ({} if begin is None else get_type_hints(begin))  # type: ignore[misc]
 
 
 def _read(label: str, annotation: Any, text: str) -> Any:

@@ -34,9 +34,19 @@ def members(folder: str) -> dict[str, Any]:
     return {name: member(folder, name) for name in names(folder)}
 
 
-def options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The keyword-only parameters of a member: its options."""
+def keyword_only(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a function, or of a class's constructor."""
     return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options of a member: its keyword-only parameters, and of an encoder also those of `from_dictionary`, where training begins.
+
+    The seed is none of them: it belongs to the run.
+    """
+    begin = getattr(function, "from_dictionary", None)
+    chosen = {} if begin is None else {name: p for name, p in keyword_only(begin).items() if name != "seed"}
+    return keyword_only(function) | chosen
 
 
 def check_options(name: str, function: Callable[..., Any], given: Mapping[str, object]) -> None:

@@ -18,7 +18,7 @@ class TopK(Affine):
     Makhzani & Frey (2013), arXiv:1312.5663; Gao et al. (2024), arXiv:2406.04093.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, pre_bias: Tensor | None = None, *, k: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, pre_bias: Tensor | None = None, *, k: int) -> None:
         super().__init__(weight, bias, pre_bias)
         if not 1 <= k <= self.n_atoms:
             raise InputError(f"k must be between 1 and the number of atoms, {self.n_atoms}, not {k}")
@@ -31,6 +31,11 @@ class TopK(Affine):
         # An unused slot names some atom that may be active in another slot: it adds 0 rather than overwriting.
         values = torch.where(chosen.active, pre.gather(-1, slots), 0.0)
         return torch.zeros_like(pre).scatter_add(-1, slots, values)
+
+    def slots(self, pre: Tensor) -> Tensor:
+        """Indices (n, k) int32 of the k largest, largest first; −1 where they are not positive."""
+        chosen = self.select(pre.detach())
+        return torch.where(chosen.active, chosen.indices, -1)
 
     def select(self, pre: Tensor) -> Codes:
         """The k largest as codes, largest first."""
