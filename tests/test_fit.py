@@ -304,7 +304,7 @@ class TestCommand:
         for arguments, sentence in {
             ("topk", "--activations", acts, "--atoms", 8, "--k", 9, "--out", out): "k must be between 1 and the number of atoms, 8, not 9",
             ("topk", "--activations", tmp_path / "no", "--atoms", 8, "--k", 2, "--out", out): "does not exist",
-            ("gated", "--activations", acts, "--atoms", 8, "--k", 2, "--out", out): "there is no encoder 'gated'",
+            ("mystery", "--activations", acts, "--atoms", 8, "--k", 2, "--out", out): "there is no encoder 'mystery'",
             ("topk", "--activations", acts, "--atoms", 8, "--k", 2, "--out", tmp_path): "already holds something else",
         }.items():
             status, printed = self.run(*arguments)

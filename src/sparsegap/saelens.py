@@ -1,9 +1,10 @@
 """SAELens' directory format: cfg.json + sae_weights.safetensors, read and written as an encoder and a dictionary.
 
-W_enc (d, m), b_enc (m), W_dec (m, d), b_dec (d), threshold (m); a gated one has b_gate, b_mag and r_mag (m) for b_enc. As SAELens evaluates them (6.54, `saes/sae.py`): the input is
-shifted by b_dec where `apply_b_dec_to_input`; a scale that `expected_average_only_in` names was folded into the weights before saving.
-`rescale_acts_by_decoder_norm` is folded here: pre-activations grow by the norms of the atoms, which become unit. BatchTopK and Matryoshka
-SAEs are published as jumprelu, as is ProLU here. Files from before version 6 are brought to today's names first.
+W_enc (d, m), b_enc (m), W_dec (m, d), b_dec (d), threshold (m); a gated one has b_gate, b_mag and r_mag (m) for b_enc.
+As SAELens evaluates them (6.54, `saes/sae.py`): the input is shifted by b_dec where `apply_b_dec_to_input`; a scale that
+`expected_average_only_in` names was folded into the weights before saving. `rescale_acts_by_decoder_norm` is folded here: pre-activations
+grow by the norms of the atoms, which become unit. BatchTopK and Matryoshka SAEs are published as jumprelu, as is ProLU here. Files from
+before version 6 are brought to today's names first.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def read(folder: Path) -> Opened:
     m, d = _size(config, "d_sae", folder), _size(config, "d_in", folder)
     tensors = _renamed(weights.read_weights(path))
     shapes: dict[str, tuple[int, ...]] = {"W_enc": (d, m), "W_dec": (m, d), "b_dec": (d,)}
-    weights.require(tensors, shapes | {name: (m,) for name in PER_ATOM[architecture]}, path)
+    weights.require(tensors, shapes | dict.fromkeys(PER_ATOM[architecture], (m,)), path)
     dtype = weights.working_dtype(tensors["W_dec"])
     tensors = _folded({name: tensor.to(dtype) for name, tensor in tensors.items()}, config, path)
     dictionary = Dictionary(tensors["W_dec"], tensors["b_dec"])
