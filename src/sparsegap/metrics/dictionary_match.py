@@ -13,7 +13,7 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.matching import EXACT, Matching, match
 
-CHANCE = 0x5EED << 32  # far from the seeds that people use: a truth drawn from seed 0 must not meet itself here
+CHANCE = 0x5EED0000  # far from the seeds that people use: a truth drawn from seed 0 must not meet itself; torch looks at 32 bits only
 
 
 @dataclass(frozen=True, eq=False)
