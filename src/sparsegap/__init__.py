@@ -4,6 +4,7 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, Encoder, Iterative
 from sparsegap.errors import InputError
+from sparsegap.fit import fit
 from sparsegap.gap import gap
 from sparsegap.problem import Certificate, KSparse, Lasso
 from sparsegap.solve import Solution, solve
@@ -20,6 +21,7 @@ __all__ = [
     "KSparse",
     "Lasso",
     "Solution",
+    "fit",
     "gap",
     "solve",
 ]

@@ -12,7 +12,7 @@ from sparsegap.options import option_table
 from sparsegap.registry import member, names, problems
 
 # The subpackages that a person chooses from. What is in them is found by scanning.
-LISTS = ("encoders", "figures", "metrics", "solvers", "sources")
+LISTS = ("encoders", "figures", "learners", "metrics", "solvers", "sources")
 
 
 @dataclass(frozen=True)
