@@ -28,6 +28,7 @@ LAYERS = (
     ("solvers", "metrics"),
     ("encoder", "affine"),
     ("encoders",),
+    ("sparse_ops", "schedule", "adam", "autoencoder", "revival", "sparsity"),
     ("learner",),
     ("learners",),
     ("shards", "texts", "weights", "saelens"),
