@@ -10,7 +10,7 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Encoder
 from sparsegap.metrics.dead import dead
-from sparsegap.metrics.dictionary_match import AtomMatch, chance, dictionary_match, greedy_pearson
+from sparsegap.metrics.dictionary_match import AtomMatch, dictionary_match, greedy_pearson, random_atoms
 from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.feature_f1 import feature_f1
 from sparsegap.metrics.l0 import l0
@@ -48,8 +48,7 @@ def recovery(
     sums = ReconstructionSums.of(sample.x, dictionary.decode(codes))
     scores = _of_dictionary(match) | _of_codes(codes, sample.codes, match)
     scores |= {"l0": l0(codes), "l0_truth": l0(sample.codes), "fvu": sums.fvu, "dead": dead(codes), "shrinkage": sums.shrinkage}
-    if max(dictionary.n_atoms, source.n_atoms) <= GREEDY:
-        scores["greedy_pearson"] = greedy_pearson(dictionary, source.dictionary)
+    scores |= _greedy("greedy_pearson", dictionary, source.dictionary)
     return scores | _by_chance(codes, sample.codes, dictionary, source) if with_chance else scores
 
 
@@ -86,6 +85,12 @@ def _look_up(names: Tensor, indices: Tensor) -> Tensor:
 
 def _by_chance(codes: Codes, truth: Codes, dictionary: Dictionary, source: Source) -> dict[str, float]:
     """The same scores of a random dictionary, and of codes that belong to other samples."""
-    random = chance(dictionary.n_atoms, source.dictionary, signed=source.nonnegative)
+    random = random_atoms(dictionary.n_atoms, source.dictionary)
+    match = dictionary_match(random, source.dictionary, signed=source.nonnegative)
     others = codes[torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))]
-    return {"dictionary_mcc_chance": random.mcc, "mean_max_truth_chance": random.mean_max_truth, "code_mcc_chance": mcc(others, truth)}
+    scores = {"dictionary_mcc_chance": match.mcc, "mean_max_truth_chance": match.mean_max_truth, "code_mcc_chance": mcc(others, truth)}
+    return scores | _greedy("greedy_pearson_chance", random, source.dictionary)
+
+
+def _greedy(name: str, dictionary: Dictionary, truth: Dictionary) -> dict[str, float]:
+    return {name: greedy_pearson(dictionary, truth)} if max(dictionary.n_atoms, truth.n_atoms) <= GREEDY else {}

@@ -35,7 +35,9 @@ class Sample:
 
 
 class Source(ABC):
-    """A stream of activations whose true dictionary and codes are known."""
+    """A stream of activations whose true dictionary and codes are known. width: d."""
+
+    width: int
 
     @property
     @abstractmethod
