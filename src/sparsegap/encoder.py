@@ -116,12 +116,12 @@ def above(scores: Tensor, bound: Tensor) -> Tensor:
 
     K is the most that a row has. A scan of n·m comparisons, compiled on a processor.
     """
-    scores, bound = scores.detach(), bound.detach().to(scores).expand(scores.shape[1:])
+    exact = torch.promote_types(scores.dtype, torch.float32)
+    scores, bound = scores.detach(), bound.detach().to(scores.device, exact).expand(scores.shape[1:])
     if scores.device.type == "cpu":
         from sparsegap.kernels.collect import entries_above
 
-        exact = scores.dtype in (torch.float32, torch.float64)
-        return entries_above(scores, bound) if exact else entries_above(scores.float(), bound.float())
+        return entries_above(scores if scores.dtype == torch.bfloat16 else scores.to(exact), bound)
     found = scores > bound
     place = found.cumsum(1) - 1
     indices = torch.full((len(scores), int(place[:, -1].max()) + 1 if scores.numel() else 0), -1, dtype=torch.int32, device=scores.device)

@@ -59,7 +59,7 @@ class BatchTopK(Affine):
 
 def below_largest(scores: Tensor, count: int) -> Tensor:
     """() the number just below the `count`-th largest positive score, or 0 where there are fewer: what is above it are those."""
-    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64, torch.bfloat16):
         from sparsegap.kernels.collect import bound_of_largest
 
         return bound_of_largest(scores, count)

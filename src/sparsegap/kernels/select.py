@@ -87,7 +87,7 @@ def _largest(keys: NDArray[Any], mask: Any) -> Any:
 
 
 @njit(cache=True)
-def _scan(keys: NDArray[Any], mask: Any, threshold: int, out: NDArray[np.int64]) -> int:
+def scan(keys: NDArray[Any], mask: Any, threshold: int, out: NDArray[np.int64]) -> int:
     """Ascending indices with key ≥ threshold; −1 where they do not fit."""
     found = 0
     for begin in range(0, keys.shape[0], BLOCK):
@@ -161,7 +161,7 @@ def select(row: Scores, count: int, nonnegative: bool, out_candidates: NDArray[n
     if largest <= 0:
         return 0, 0.0
     threshold = _threshold(keys, mask, largest, _shift(row), count, histogram)
-    found = _scan(keys, mask, threshold, out_candidates)
+    found = scan(keys, mask, threshold, out_candidates)
     if found < 0:
         found, threshold = _exactly(keys, mask, out_candidates.shape[0], out_candidates)
     return found, float(decode(np.array([threshold]), row)[0])
@@ -238,7 +238,7 @@ def _best(row: Scores, k: int, out: NDArray[np.int64], histogram: NDArray[np.int
         return 0
     # Sampling errs by the square root of the count, so asking for that much more rarely leaves fewer than k.
     threshold = _threshold(keys, mask, largest, _shift(row), k + 4 * int(np.sqrt(k)) + 4, histogram)
-    found = _scan(keys, mask, threshold, out)
+    found = scan(keys, mask, threshold, out)
     if found < k:
         found, threshold = _exactly(keys, mask, k, out)
     order = np.argsort(-keys[out[:found]], kind="mergesort")
