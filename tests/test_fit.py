@@ -1,54 +1,35 @@
-"""fit: it learns, it can be stopped anywhere, and every bit follows from the request."""
+"""fit: it learns in every scenario, what is saved reads raw activations, and a request that makes no sense is one sentence."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
-from torch.nn.functional import normalize
-from typer.testing import CliRunner
+from tests.fitting import SMALL, D, K, M, Tiny, same_bits, sparse_codes, sparse_data, tiny, truth
 
-from sparsegap import fit as library
+from sparsegap import fit as exported
 from sparsegap.activations import Activations, Centring, Chunk
-from sparsegap.checkpoints import open_checkpoint
-from sparsegap.cli import application
+from sparsegap.checkpoints import open_checkpoint, save_checkpoint
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
-from sparsegap.fit import Progress, fit, unexplained
-from sparsegap.fit_batches import Batches
-from sparsegap.fit_step import TopKState
+from sparsegap.fit import Progress, Request, fit, fit_all
+from sparsegap.fit.folder import LOG
+from sparsegap.fit.held_out import HeldOut, Verdict, unexplained
+from sparsegap.fit.normalisation import folded, scale_for
+from sparsegap.fit.session import default_steps
+from sparsegap.learner import Batch
+from sparsegap.source import parse_source
 
-D, M, K = 16, 32, 3
-
-
-def sparse_data(n: int = 3000, seed: int = 0) -> Tensor:
-    """Three of 32 unit atoms each, far from the origin."""
-    g = torch.Generator().manual_seed(7)
-    atoms, bias = normalize(torch.randn(M, D, generator=g)), 5 * torch.randn(D, generator=g)
-    g = torch.Generator().manual_seed(seed)
-    chosen = torch.rand(n, M, generator=g).topk(K, dim=1).indices
-    codes = torch.zeros(n, M).scatter_(1, chosen, 1 + torch.rand(n, K, generator=g))
-    return codes @ atoms + bias
+__all__ = ["tiny"]
 
 
-SMALL: dict[str, Any] = {"atoms": M, "k": K, "steps": 60, "batch": 64, "seed": 3}
-
-
-def same_bits(a: Any, b: Any) -> bool:
-    one, two = a.encoder.state_dict(), b.encoder.state_dict()
-    return all(torch.equal(one[name], two[name]) for name in one) and torch.equal(a.dictionary.atoms, b.dictionary.atoms)
+def test_it_is_exported() -> None:
+    assert exported is fit
 
 
 def test_it_learns() -> None:
@@ -61,52 +42,92 @@ def test_it_learns() -> None:
     assert int(made.encoder.encode(sparse_data(50, seed=2)).l0().max()) <= K
 
 
-def test_step_follows_the_gradient_of_the_loss() -> None:
-    """One step against autograd and torch's own Adam, detectors in float32 and no latent dead."""
-    x, g = sparse_data(200), torch.Generator().manual_seed(0)
-    state = TopKState.begin(x, M, g, k=K, dead_after=10**9, half=False)
-    state.tensors["weight"].mul_(10)
-    state = TopKState(state.tensors, k=K, dead_after=10**9, half=False)
-    before = {name: state.tensors[name].clone().requires_grad_() for name in ("atoms", "weight", "bias", "centre")}
-    encoder = TopK(before["weight"], before["bias"], before["centre"], k=K)
-    reconstruction = encoder(x) @ before["atoms"] + before["centre"]
-    loss = (x - reconstruction).square().sum() / (len(x) * float(state.tensors["variance"]))
-    loss.backward()
-    outcome = state.step(x, 1, 1e-3)
-    assert outcome.fvu == pytest.approx(float(loss.detach()), rel=1e-5)
-    gradients = {"atoms": before["atoms"].grad, "weight": encoder.weight.grad, "bias": encoder.bias.grad}
-    assert encoder.pre_bias is not None
-    assert before["centre"].grad is not None
-    gradients["centre"] = before["centre"].grad + encoder.pre_bias.grad
-    assert gradients["atoms"] is not None
-    along = (gradients["atoms"] * before["atoms"]).sum(1, keepdim=True) * before["atoms"]
-    gradients["atoms"] = (gradients["atoms"] - along).detach()
-    for name, gradient in gradients.items():
-        assert gradient is not None
-        torch.testing.assert_close(10 * state.tensors[f"{name}_1"], gradient, rtol=1e-3, atol=1e-6, msg=name)
-        parameter = torch.nn.Parameter(before[name].detach().clone())
-        parameter.grad = gradient.clone()
-        torch.optim.Adam([parameter], lr=1e-3, eps=1e-8 / (1 - 0.999) ** 0.5).step()  # where the paper's "epsilon hat" puts it
-        expected = normalize(parameter.detach()) if name == "atoms" else parameter.detach()
-        torch.testing.assert_close(state.tensors[name], expected, rtol=0, atol=2e-5, msg=name)
+def test_on_a_dictionary_that_is_known_the_atoms_stay(tmp_path: Path) -> None:
+    known = truth()
+    made = fit("topk", sparse_data(), dictionary=known, k=K, steps=300, batch=256, normalise="mean_norm")
+    assert torch.equal(made.dictionary.atoms, known.atoms)
+    assert torch.equal(made.dictionary.bias, known.bias)
+    assert unexplained(made, Activations.of(sparse_data(500, seed=1))) < 0.6
+    save_checkpoint(tmp_path / "known", made.encoder, known)
+    again = fit("topk", sparse_data(), dictionary=tmp_path / "known", k=K, steps=300, batch=256, normalise="mean_norm")
+    assert same_bits(made, again)
 
 
-def test_dead_latents_are_revived() -> None:
-    x, g = sparse_data(), torch.Generator().manual_seed(0)
+def test_from_a_source(tiny: type[Tiny]) -> None:
+    source = parse_source(f"uniform:atoms={M},width={D},active={K}")
+    made = fit("tiny", source, atoms=M, k=K, steps=20, batch=256, validate=source)
+    training: dict[str, Any] = made.metadata.training
+    assert training["held_out_fvu"] > 0
+    assert made.metadata.source["activations"].startswith("name=uniform, atoms=32")  # type: ignore[union-attr]
+    expected = sum(0.1 * 0.9 ** (19 - t) * source.batch(t, 256).x.mean(0) for t in range(20))
+    torch.testing.assert_close(made.dictionary.bias, torch.as_tensor(expected), rtol=0, atol=1e-6)
 
-    def alive(dead_after: int) -> int:
-        begun = TopKState.begin(x, M, g.manual_seed(0), k=K, dead_after=dead_after, half=False).tensors
-        begun["bias"][: M // 2] = -0.5
-        state = TopKState(begun, k=K, dead_after=dead_after, half=False)
-        fired = torch.zeros(M, dtype=torch.bool)
-        for number in range(1, 301):
-            state.step(x[torch.randint(len(x), (128,), generator=g)], number, 1e-2)
-        codes = TopK(state.tensors["weight"], state.tensors["bias"], state.tensors["centre"], k=K).encode(x)
-        fired[codes.indices[codes.active].long()] = True
-        return int(fired.sum())
 
-    assert alive(10**9) <= M // 2 + 2
-    assert alive(1000) >= 3 * M // 4
+def test_codes_come_with_their_rows(tiny: type[Tiny], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Batch] = []
+
+    def look(self: Tiny, batch: Batch, number: int, whole: Any = Tiny.step) -> Any:
+        seen.append(batch)
+        return whole(self, batch, number)
+
+    monkeypatch.setattr(Tiny, "step", look)
+    source = parse_source(f"uniform:atoms={M},width={D},active={K}")
+    fit("tiny", truth().synthesise(sparse_codes()), codes=sparse_codes(), k=K, steps=50, batch=64)
+    fit("tiny", source, codes=True, k=K, steps=50, batch=64, normalise="mean_square")
+    for number, batch in enumerate(seen):
+        assert batch.codes is not None
+        torch.testing.assert_close(batch.x, (truth() if number < 50 else source.dictionary).synthesise(batch.codes), rtol=0, atol=1e-5)
+    assert float(seen[-1].x.square().sum(1).mean().sqrt()) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("how", ["mean_norm", "mean_square"])
+def test_normalisation_is_what_it_says_and_folds_exactly(how: str) -> None:
+    x = 40 * sparse_data()
+    scale = scale_for(lambda: x, how)
+    norms = (x.double() * scale).norm(dim=1)
+    size, wanted = (norms.mean(), D**0.5) if how == "mean_norm" else (norms.square().mean().sqrt(), 1.0)
+    assert float(size) == pytest.approx(wanted, rel=1e-9)
+    g = torch.Generator().manual_seed(0)
+    encoder = TopK(torch.randn(M, D, generator=g).double(), torch.randn(M, generator=g).double(), torch.randn(D, generator=g).double(), k=K)
+    dictionary = truth().to(torch.float64)
+    raw_encoder, raw_dictionary = folded(encoder, dictionary, scale)
+    scaled = dictionary.decode(encoder.encode(x.double() * scale))
+    torch.testing.assert_close(raw_dictionary.decode(raw_encoder.encode(x.double())) * scale, scaled, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_saved_reads_raw_activations(tmp_path: Path) -> None:
+    x = 1000 * sparse_data()
+    made = fit("topk", x, atoms=M, k=K, steps=600, batch=256, rate=1e-2, normalise="mean_square", out=tmp_path / "sae")
+    opened = open_checkpoint(tmp_path / "sae")
+    assert unexplained(opened, Activations.of(1000 * sparse_data(500, seed=1))) < 0.2
+    assert same_bits(made, opened)
+
+
+def test_validation_is_logged_and_the_best_state_is_saved(tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fvus = [0.5, 0.3, 0.4, 0.2, 0.25, 0.21, 0.22, 0.1]
+    asked: list[int] = []
+
+    def judge(self: object, encoder: object, dictionary: object) -> Verdict:
+        asked.append(len(asked))
+        return Verdict(fvus[len(asked) - 1], K, 0.0)
+
+    monkeypatch.setattr(HeldOut, "judge", judge)
+    x = sparse_data()
+    made = fit("tiny", x, validate=sparse_data(100, seed=1), patience=3, out=tmp_path / "run", **SMALL)
+    training: dict[str, Any] = made.metadata.training
+    assert len(asked) == 7
+    assert (training["best_step"], training["held_out_fvu"], training["samples"]) == (12, 0.2, 21 * 64)
+    assert not same_bits(made, fit("tiny", x, **SMALL))
+    straight = fit("tiny", x, **SMALL | {"steps": 12})
+    assert same_bits(made, straight)
+    lines = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert [line["held_out_fvu"] for line in lines if "held_out_fvu" in line] == fvus[:7]
+    assert {line["step"] for line in lines} == {3, 6, 9, 10, 12, 15, 18, 20, 21}
+
+
+def test_a_state_that_is_too_dense_is_not_the_best() -> None:
+    dense, right, worse = Verdict(0.01, 3 * K, 0.0), Verdict(0.3, 1.05 * K, 0.0), Verdict(0.4, K, 0.0)
+    assert sorted([dense, worse, right], key=lambda verdict: verdict.rank(K)) == [right, worse, dense]
 
 
 def test_same_request_same_bits_and_another_seed_others() -> None:
@@ -116,41 +137,20 @@ def test_same_request_same_bits_and_another_seed_others() -> None:
     assert not same_bits(first, fit("topk", x, **SMALL | {"seed": 4}))
 
 
-def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", sparse_data().numpy())
-    request = SMALL | {"steps": 1500}
-    code = (f"from sparsegap.fit import fit; from sparsegap.readers import open_activations; "
-            f"fit('topk', open_activations({str(tmp_path / 'x.npy')!r}), out={str(tmp_path / 'killed')!r}, keep_every=10, **{request!r})")
-    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / library.STATE).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "killed" / "sparsegap.json").exists()
-    steps: list[int] = []
-    from sparsegap.readers import open_activations
+def test_several_runs_over_one_stream_end_as_each_alone(tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sparsegap.fit.streams import Recording
 
-    source = open_activations(tmp_path / "x.npy")
-    resumed = fit("topk", source, out=tmp_path / "killed", report=lambda now: steps.append(now.resumed_at), **request)
-    assert steps[0] > 0
-    straight = fit("topk", source, out=tmp_path / "straight", **request)
-    assert same_bits(resumed, straight)
-    assert same_bits(resumed, open_checkpoint(tmp_path / "killed"))
-    assert (tmp_path / "killed" / library.LOG).read_bytes() == (tmp_path / "straight" / library.LOG).read_bytes()
-    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == ["sparsegap.json", "training.jsonl", "weights.safetensors"]
-
-
-def test_interruption_saves_and_says_so(tmp_path: Path) -> None:
-    x = sparse_data()
-
-    def interrupt(now: Progress) -> None:
-        if now.step == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt, match="stopped at step 20 of 60, kept in"):
-        fit("topk", x, out=tmp_path / "sae", report=interrupt, **SMALL)
-    assert same_bits(fit("topk", x, out=tmp_path / "sae", **SMALL), fit("topk", x, **SMALL))
+    x, read = sparse_data(), []
+    whole = Recording.__getitem__
+    monkeypatch.setattr(Recording, "__getitem__", lambda self, step: (read.append(step), whole(self, step))[1])
+    asked = [("topk", 2, 60, {"rate": 0.01}), ("tiny", 3, 35, {}), ("topk", 4, 50, {})]
+    requests = [Request(name, k, M, steps, 3, options=options, label=f"{name}-{k}") for name, k, steps, options in asked]
+    together = fit_all(requests, x, batch=64, seed=3, out=tmp_path)
+    assert read == list(range(60))
+    for made, (name, k, steps, options) in zip(together, asked, strict=True):
+        alone = fit(name, x, atoms=M, k=k, steps=steps, batch=64, seed=3, **options)
+        assert same_bits(made, alone)
+        assert same_bits(made, open_checkpoint(tmp_path / f"{name}-{k}"))
 
 
 def test_a_finished_run_is_opened_and_another_request_refused(tmp_path: Path) -> None:
@@ -159,10 +159,15 @@ def test_a_finished_run_is_opened_and_another_request_refused(tmp_path: Path) ->
     reports: list[Progress] = []
     assert same_bits(made, fit("topk", x, out=tmp_path / "sae", report=reports.append, **SMALL))
     assert not reports
-    with pytest.raises(InputError, match="was begun with seed = 3, and this asks for 4"):
-        fit("topk", x, out=tmp_path / "sae", **SMALL | {"seed": 4})
+    for change, sentence in {("seed", 4): "was begun with seed = 3, and this asks for 4", ("rate", 0.5): "begun with rate = 0.0",
+                             ("normalise", "mean_norm"): "begun with normalise = none", ("gain", 0.1): "begun with gain"}.items():
+        with pytest.raises(InputError, match=sentence):
+            fit("topk", x, out=tmp_path / "sae", **SMALL | dict([change]))
     with pytest.raises(InputError, match="was begun with data"):
         fit("topk", sparse_data(seed=5), out=tmp_path / "sae", **SMALL)
+    save_checkpoint(tmp_path / "foreign", made.encoder, made.dictionary)
+    with pytest.raises(InputError, match="holds a checkpoint that fit did not write"):
+        fit("topk", x, out=tmp_path / "foreign", **SMALL)
 
 
 def test_the_checkpoint_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -175,79 +180,44 @@ def test_the_checkpoint_says_where_it_comes_from(tmp_path: Path) -> None:
     assert opened.centring.scale == 3.0
     assert opened.metadata.source == {"activations": "a recording"}
     assert opened.metadata.training["samples"] == 60 * 64
-    lines = [json.loads(line) for line in (tmp_path / "sae" / library.LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "sae" / LOG).read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 30, 40, 50, 60]
-    assert all(0 < line["fvu"] < 10 and 0 <= line["dead"] <= 1 for line in lines)
+    assert all(0 < line["fvu"] < 10 and 0 <= line["dead"] <= 1 and 0 < line["l0"] <= K and line["loss"] > 0 for line in lines)
 
 
-class Streamed(Activations):
-    """A recording in parts that count how often they are read, the third of which may be damaged."""
-
-    def __init__(self, x: Tensor, damaged: bool = False) -> None:
-        def read(part: Tensor, spoil: bool) -> Mapping[str, Tensor]:
-            return {"activations": part.index_fill(0, torch.tensor([5]), torch.nan) if spoil else part}
-
-        parts = x.split(500)
-        chunks = [Chunk(len(p), lambda p=p, i=i: read(p, damaged and i == 2)) for i, p in enumerate(parts)]  # type: ignore[misc]
-        super().__init__(chunks, x.shape[1], "a stream")
-
-
-def test_a_large_recording_is_streamed_and_resumes_in_the_middle_of_an_epoch() -> None:
-    batches = Batches(Streamed(sparse_data()), 64, 0, memory=0)
-    seen = [batches[t] for t in range(2 * batches.per_epoch)]
-    again = Batches(Streamed(sparse_data()), 64, 0, memory=0)
-    for t in (batches.per_epoch + 7, batches.per_epoch + 8, 3, 4, 0):
-        assert torch.equal(again[t], seen[t])
-    rows = torch.cat(seen[: batches.per_epoch])
-    assert len(torch.unique(rows, dim=0)) == len(rows)
-    assert not torch.equal(seen[0], seen[batches.per_epoch])
-
-
-def test_a_batch_with_nan_stops_with_its_number_and_keeps_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparsegap.fit_batches.IN_MEMORY", 0)
-    monkeypatch.setattr("sparsegap.fit.SAMPLED_ROWS", 1)
-
-    def damaged_later(self: Batches, step: int, whole: Any = Batches.__getitem__) -> Tensor:
-        if step == 24:
-            raise InputError("a stream holds NaN or Inf in row 1005")
-        found: Tensor = whole(self, step)
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Batches, "__getitem__", damaged_later)
-        with pytest.raises(InputError, match=r"stopped before step 25: .*row 1005; the last state kept in .* is good"):
-            fit("topk", sparse_data(), out=tmp_path / "sae", keep_every=10, **SMALL)
-    assert same_bits(fit("topk", sparse_data(), out=tmp_path / "sae", **SMALL), fit("topk", sparse_data(), **SMALL))
-
-
-def test_damaged_data_is_refused_by_row() -> None:
-    with pytest.raises(InputError, match="row 1005"):
-        fit("topk", Streamed(sparse_data(), damaged=True), **SMALL)
-
-
-def test_a_step_that_is_not_finite_changes_nothing() -> None:
-    x = sparse_data(100)
-    state = TopKState.begin(x, M, torch.Generator().manual_seed(0), k=K, dead_after=100, half=False)
-    before = {name: tensor.clone() for name, tensor in state.tensors.items()}
-    with pytest.raises(InputError, match="batch 4 holds NaN or Inf"):
-        state.step(x.index_fill(0, torch.tensor([3]), torch.inf), 4, 1e-3)
-    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in before.items())
-
-
-@pytest.mark.parametrize(("encoder", "change", "match"), [
+@pytest.mark.parametrize(("name", "change", "match"), [
     ("topk", {"k": 33}, "k must be between 1 and the number of atoms, 32, not 33"),
     ("topk", {"k": 0}, "k must be between 1"),
     ("topk", {"atoms": 0}, "the number of atoms must be at least 1"),
+    ("topk", {"atoms": None}, "say how many atoms to learn"),
     ("topk", {"steps": 0}, "the number of steps must be at least 1"),
     ("topk", {"batch": 0}, "a batch must have at least 1 row"),
     ("topk", {"rate": 0.0}, "the learning rate must be between 0 and 1"),
     ("topk", {"keep_every": 0}, "at least 1, not 0"),
-    ("jumprelu", {}, "fit trains topk so far, not jumprelu"),
-    ("mystery", {}, "there is no encoder 'mystery'"),
+    ("topk", {"normalise": "median"}, "normalise must be none, mean_norm, mean_square, not 'median'"),
+    ("topk", {"patience": 2}, "give rows to validate on"),
+    ("topk", {"patience": 0, "validate": torch.ones(9, D)}, "a patience above 0"),
+    ("topk", {"validate": torch.ones(9, D + 1)}, "is 17 wide, but the activations to learn from are 16"),
+    ("topk", {"codes": True}, "true codes of recorded activations are not known"),
+    ("topk", {"codes": sparse_codes(50)}, "codes of 50 rows, but activations of 100"),
+    ("topk", {"teacher": "omp"}, "give the dictionary"),
+    ("topk", {"dictionary": truth(), "atoms": 8}, r"the dictionary is \(32, 16\), but \(8, 16\) is asked for"),
+    ("tiny", {"teacher": "omp"}, "tiny is a learner"),
+    ("topk", {"restrat": 3}, r"topk by joint has no option 'restrat'\. It has: rate, .*pre_bias"),
+    ("tiny", {"rate": 0.1}, r"tiny has no option 'rate'\. It has: pull\."),
+    ("topk", {"tensorboard": True}, "give a folder"),
+    ("mystery", {}, "there is no encoder 'mystery'; there are: .*topk.*; and the learners: .*tiny"),
 ])
-def test_requests_that_make_no_sense(encoder: str, change: dict[str, Any], match: str) -> None:
+def test_requests_that_make_no_sense(tiny: type[Tiny], name: str, change: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
-        fit(encoder, sparse_data(100), **SMALL | change)
+        fit(name, sparse_data(100), **SMALL | change)
+
+
+def test_runs_that_cannot_be_told_apart() -> None:
+    with pytest.raises(InputError, match="must differ"):
+        fit_all([Request("topk", K, M), Request("topk", 2, M)], sparse_data(100))
+    with pytest.raises(InputError, match="at least one request"):
+        fit_all([], sparse_data(100))
 
 
 def test_folders_and_data_that_make_no_sense(tmp_path: Path) -> None:
@@ -258,6 +228,8 @@ def test_folders_and_data_that_make_no_sense(tmp_path: Path) -> None:
         fit("topk", sparse_data(100), out=tmp_path / "thesis.tex", **SMALL)
     with pytest.raises(InputError, match="all activations are the same"):
         fit("topk", torch.ones(100, D), **SMALL)
+    with pytest.raises(InputError, match="all activations are zero"):
+        fit("topk", torch.zeros(100, D), normalise="mean_norm", **SMALL)
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 
@@ -267,58 +239,16 @@ def test_more_atoms_than_rows() -> None:
     torch.testing.assert_close(made.dictionary.norms, torch.ones(M))
 
 
-def test_a_truncated_state_is_refused(tmp_path: Path, stop_early: None) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fit("topk", sparse_data(), out=tmp_path / "sae", report=_interrupt, **SMALL)
-    path = tmp_path / "sae" / library.STATE
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match="truncated"):
-        fit("topk", sparse_data(), out=tmp_path / "sae", **SMALL)
+def test_how_long_by_default() -> None:
+    assert [default_steps(rows, 1024) for rows in (1000, 60_000, 10**9, None)] == [500, 820, 19531, 976]
 
 
-class TestCommand:
-    """sparsegap fit."""
-
-    @pytest.fixture
-    def acts(self, tmp_path: Path) -> Path:
-        save_file({"activations": sparse_data()}, tmp_path / "x.safetensors")
-        return tmp_path / "x.safetensors"
-
-    def run(self, *arguments: object) -> tuple[int, str]:
-        result = CliRunner().invoke(application(), ["fit", *map(str, arguments)])
-        return result.exit_code, " ".join(result.output.split())
-
-    def test_from_nothing_to_a_checkpoint(self, acts: Path, tmp_path: Path) -> None:
-        asked = ("topk", "--activations", acts, "--atoms", M, "--k", K, "--steps", 30, "--batch", 64, "--out", tmp_path / "sae")
-        status, printed = self.run(*asked, "--dry-run")
-        assert status == 0
-        assert "3,000 rows of width 16; 30 steps of 64 rows: about" in printed
-        assert not (tmp_path / "sae").exists()
-        status, printed = self.run(*asked, "--test", acts)
-        assert status == 0
-        assert "FVU" in printed
-        assert open_checkpoint(tmp_path / "sae").dictionary.n_atoms == M
-
-    def test_refusals(self, acts: Path, tmp_path: Path) -> None:
-        out = tmp_path / "sae"
-        for arguments, sentence in {
-            ("topk", "--activations", acts, "--atoms", 8, "--k", 9, "--out", out): "k must be between 1 and the number of atoms, 8, not 9",
-            ("topk", "--activations", tmp_path / "no", "--atoms", 8, "--k", 2, "--out", out): "does not exist",
-            ("mystery", "--activations", acts, "--atoms", 8, "--k", 2, "--out", out): "there is no encoder 'mystery'",
-            ("topk", "--activations", acts, "--atoms", 8, "--k", 2, "--out", tmp_path): "already holds something else",
-        }.items():
-            status, printed = self.run(*arguments)
-            assert status == 2
-            assert sentence in printed
-
-
-def _interrupt(now: Progress) -> None:
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.fixture
-def stop_early() -> Iterator[None]:
-    """Signals sent in a test never outlive it."""
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    assert signal.getsignal(signal.SIGINT) is before
+def test_tensorboard_on_request(tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    fit("tiny", sparse_data(), out=tmp_path / "run", tensorboard=True, **SMALL)
+    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
+    assert b"fvu" in events.read_bytes()
+    assert open_checkpoint(tmp_path / "run").dictionary.n_atoms == M
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(InputError, match=r"TensorBoard is not installed: pip install 'sparsegap\[tensorboard\]'"):
+        fit("tiny", sparse_data(), out=tmp_path / "other", tensorboard=True, **SMALL)

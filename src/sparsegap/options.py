@@ -65,7 +65,10 @@ def _read(label: str, annotation: Any, text: str) -> Any:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     except PydanticSchemaGenerationError:
         raise InputError(f"{label} is a {type_name(annotation)}, which can be given from Python only") from None
-    try:
-        return adapter.validate_python(None if text.lower() == "none" else text)
-    except ValidationError:
-        raise InputError(f"{label} must be {type_name(annotation)}, not '{text}'") from None
+    # "none" is None where that is allowed and a word like any other elsewhere; several values are written with commas.
+    for value in (*([None] if text.lower() == "none" else []), text, [part.strip() for part in text.split(",")]):
+        try:
+            return adapter.validate_python(value)
+        except ValidationError:
+            continue
+    raise InputError(f"{label} must be {type_name(annotation)}, not '{text}'")

@@ -73,7 +73,8 @@ def fit(name: Name, k: K, out: Out, activations: Activations = None, source: Sou
     first = Request(name, k, atoms, steps, seed, known, teacher)
     given = [*(option or []), *([] if lr is None else [f"rate={lr!r}"])]
     requests = _requests(first, given, sweep or [], known_codes=codes or codes_from is not None)
-    session = Session.of(requests, data, batch=batch, seed=seed, codes=codes_from or codes, validate=validate, patience=patience,
+    judged = data if source is not None and patience is not None and validate is None else validate
+    session = Session.of(requests, data, batch=batch, seed=seed, codes=codes_from or codes, validate=judged, patience=patience,
                          normalise=normalise, device=device)
     session.require_free(out)
     console.print(_asked(session), markup=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsegap.activations import Activations, Centring, Rows
+from sparsegap.activations import Activations, Centring, Rows, require_finite
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 from sparsegap.learner import Batch
@@ -40,7 +40,7 @@ class Stream(ABC):
 
     @abstractmethod
     def __getitem__(self, step: int) -> Batch:
-        """Batch `step`, from 0."""
+        """Batch `step`, from 0. Raises InputError where it holds NaN or Inf."""
 
     @abstractmethod
     def sample(self, rows: int) -> Tensor:
@@ -135,6 +135,7 @@ class Drawn(Stream):
 
     def __getitem__(self, step: int) -> Batch:
         sample = self.source.batch(step, self.batch)
+        require_finite(sample.x, f"batch {step + 1} of {self.description}")
         return Batch(sample.x, sample.codes if self.known else None)
 
     def sample(self, rows: int) -> Tensor:
@@ -157,11 +158,8 @@ class Scaled:
     device: str = "cpu"
 
     def __getitem__(self, step: int) -> Batch:
-        """Batch `step`. Raises InputError where it holds NaN or Inf."""
+        """Batch `step`."""
         found = self.stream[step]
-        if not bool(found.x.isfinite().all()):
-            rows = (~found.x.isfinite().all(1)).nonzero().flatten()[:5].tolist()
-            raise InputError(f"batch {step + 1} of {self.stream.description} holds NaN or Inf in its rows {', '.join(map(str, rows))}")
         return Batch(self.place(found.x), None if found.codes is None else self._codes(found.codes))
 
     def sample(self, rows: int) -> Tensor:
