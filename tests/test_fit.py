@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.fitting import SMALL, D, K, M, Tiny, same_bits, sparse_codes, sparse_data, tiny, truth
 
+from fitting import SMALL, D, K, M, Tiny, same_bits, sparse_codes, sparse_data, tiny, truth
 from sparsegap import fit as exported
 from sparsegap.activations import Activations, Centring, Chunk
 from sparsegap.checkpoints import open_checkpoint, save_checkpoint

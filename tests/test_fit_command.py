@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
-from tests.fitting import K, M, same_bits, sparse_data, truth
 from typer.testing import CliRunner
 
+from fitting import K, M, same_bits, sparse_data, truth
 from sparsegap.checkpoints import open_checkpoint, save_checkpoint
 from sparsegap.cli import application
 from sparsegap.fit import fit

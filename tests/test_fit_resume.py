@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.fitting import BEAT, SMALL, K, M, Tiny, same_bits, sparse_data, tiny, with_kills
 
+from fitting import BEAT, SMALL, K, M, Tiny, same_bits, sparse_data, tiny, with_kills
 from sparsegap import registry
 from sparsegap.checkpoints import open_checkpoint
 from sparsegap.errors import InputError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.fitting import K, M, sparse_data
 from torch.nn.functional import normalize
 
+from fitting import K, M, sparse_data
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
 from sparsegap.fit_step import TopKState

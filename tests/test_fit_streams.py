@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from tests.fitting import SMALL, D, K, M, sparse_codes, sparse_data, truth
 from torch import Tensor
 
+from fitting import SMALL, D, K, M, sparse_codes, sparse_data, truth
 from sparsegap.activations import Activations, Chunk
 from sparsegap.errors import InputError
 from sparsegap.fit import fit
