@@ -285,7 +285,7 @@ class TestScans:
         assert indices.shape[1] == int((scores > bound).sum(1).max())
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    @pytest.mark.parametrize("count", [1, 2, 100, 1500, 2401])
+    @pytest.mark.parametrize("count", [1, 2, 100, 1500, 2401, 4000])
     def test_bound_of_largest(self, dtype: torch.dtype, count: int) -> None:
         scores = (randn(50, 97, seed=1) * torch.logspace(-8, 8, 97, dtype=torch.float64)).to(dtype)
         positive = scores[scores > 0].sort(descending=True).values
@@ -296,6 +296,27 @@ class TestScans:
         else:
             assert int((scores > bound).sum()) == count
             assert bound == torch.nextafter(positive[count - 1], positive.new_zeros(()))
+
+    def test_bound_of_bfloat16(self) -> None:
+        scores = torch.arange(1, 129).bfloat16().view(8, 16)
+        assert float(bound_of_largest(scores, 28)) == pytest.approx(100.5)
+        assert int((scores > bound_of_largest(scores, 28)).sum()) == 28
+
+    @pytest.mark.parametrize("count", [5, 3000, 60_000, 99_999])
+    def test_bound_from_a_sample(self, count: int) -> None:
+        for seed, few in ((1, False), (2, True)):
+            scores = randn(500, 400, seed=seed, dtype=torch.float32)
+            if few:  # all that is large lies where the sample does not look
+                scores.view(-1)[::17] = -1
+            wanted = int(min(count, (scores > 0).sum()))
+            assert int((scores > bound_of_largest(scores, count)).sum()) == wanted
+
+    def test_bound_where_a_sample_misleads(self) -> None:
+        scores = torch.full((200_000,), 0.5)
+        scores[::17] = torch.linspace(1, 2, len(scores[::17]))
+        scores[1::17] += torch.linspace(0, 0.1, len(scores[1::17]))
+        for count in (1, 10_000, 15_000, 20_000):
+            assert int((scores > bound_of_largest(scores, count)).sum()) == count
 
     def test_bound_of_ties_of_zeros_and_of_nothing(self) -> None:
         assert int((torch.ones(4, 5) > bound_of_largest(torch.ones(4, 5), 3)).sum()) == 20

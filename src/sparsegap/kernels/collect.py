@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsegap import cost
-from sparsegap.kernels.select import bits, decode, raw, scan
+from sparsegap.kernels.select import bits, decode, raw
 
-POSITIVE_BITS = {2: 15, 4: 31, 8: 63}  # of bfloat16, float32 and float64: their bit patterns, read as integers, are ordered as they are
 CHUNKS = 16
-BINS = 1 << 12
-SAMPLED = 32  # of so many scores one is looked at to guess where the largest begin
+STRIDE = 17  # of so many scores a sample holds one; no factor in common with usual numbers of atoms, so that it sees them all
+SAMPLED_FROM = 1 << 16
 
 
 def numbers(row: NDArray[Any]) -> NDArray[Any]:
@@ -108,10 +107,10 @@ def _guess(keys: NDArray[Any], count: int) -> int:
 def bound_of_largest(scores: Tensor, count: int) -> Tensor:
     """() the number just below the `count`-th largest positive score, exactly; 0 where there are fewer.
 
-    scores: float32 or float64 on CPU, of any shape. A sample says from where on to look, two scans find what is there: about a
-    tenth of torch.topk over all of them.
+    scores: float32, float64 or bfloat16 on CPU, of any shape; bfloat16 gives float32. A sample says from where on to look, and two
+    scans find what is there, in about a tenth of the time that torch.topk takes over all of them.
     """
-    flat = scores.contiguous().numpy().reshape(-1)
+    flat = raw(scores.detach().contiguous()).reshape(-1)
     keys = bits(flat)
     cost.record("bound_of_largest", 2.0 * flat.size)
     least = _guess(keys, count)
