@@ -87,6 +87,13 @@ def test_zipf_draws_one_after_the_other_by_weight() -> None:
         assert stats.chisquare(counts[often], expected[often] * counts[often].sum() / expected[often].sum()).pvalue > SMALLEST_P
 
 
+def test_zipf_draws_a_single_atom_by_weight() -> None:
+    """With several atoms above the mean weight, so that Walker's table must pass on what each has given."""
+    weights = np.arange(1, 13.0) ** -0.8
+    counts = firings(Zipf(atoms=12, width=3, active=1, exponent=0.8).batch(0, 20_000).codes).numpy()
+    assert stats.chisquare(counts, weights / weights.sum() * 20_000).pvalue > SMALLEST_P
+
+
 def test_zipf_magnitudes_fall_with_the_rank() -> None:
     codes = Zipf(atoms=4, width=3, active=2, magnitudes="constant", magnitude_exponent=1, floor=0.1).batch(0, 400).codes
     expected = [(1 / rank + 0.1) / 1.1 for rank in range(1, 5)]
