@@ -66,6 +66,12 @@ def test_correlations_are_scipys() -> None:
     np.testing.assert_allclose(Correlations(found, truth).of(slice(2, 5)), expected[2:5], atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [7, 300, 1000])
+def test_rounding_is_no_variation(n: int) -> None:
+    constants = torch.tensor([[0.1, 0.3, 0.7, 1.9, 11.3, 1e-3]]).expand(n, 6)
+    assert not Correlations(random_codes(n, 3, 0), Codes.from_dense(constants)).varies.any()
+
+
 def test_pruned_code_matching_is_the_exact_one() -> None:
     truth = random_codes(500, 40, 2)
     found = Codes.from_dense(truth.dense().flip(1) + 0.3 * random_codes(500, 40, 3).dense())
