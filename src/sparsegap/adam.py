@@ -19,15 +19,16 @@ class Adam:
     """Moves tensors in place against their gradients, and holds two moments of each.
 
     parameters: by name. betas: decays of the moments. unit: names of matrices whose rows keep norm 1: the part of a gradient along its row
-    is removed, and the row renormalised after the step. clip: largest norm of all gradients together; longer ones are scaled down to it.
+    is removed, and the row renormalised after the step. faster: factors on the rate by name. clip: largest norm of all gradients together; longer ones are scaled down to it.
     A step reads and writes each parameter and moment once; gradients are overwritten.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], *, betas: tuple[float, float] = (0.9, 0.999), unit: Collection[str] = (),
-                 clip: float | None = None) -> None:
+                 faster: Mapping[str, float] | None = None, clip: float | None = None) -> None:
         self.parameters = dict(parameters)
         self.betas = betas
         self.unit = frozenset(unit)
+        self.faster = dict(faster or {})
         self.clip = clip
         self.moments = {f"{name}.{order}": torch.zeros_like(p, requires_grad=False) for name, p in parameters.items() for order in (1, 2)}
 
@@ -38,7 +39,7 @@ class Adam:
         self._shorten(list(given.values()))
         size = rate * math.sqrt(1 - self.betas[1] ** number) / (1 - self.betas[0] ** number)
         for name, gradient in given.items():
-            self._move(name, gradient, size)
+            self._move(name, gradient, size * self.faster.get(name, 1.0))
 
     def forget(self, name: str, rows: Tensor) -> None:
         """Zero the moments of some rows: they begin anew."""

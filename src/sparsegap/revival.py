@@ -12,6 +12,7 @@ from sparsegap.affine import Affine
 from sparsegap.autoencoder import Autoencoder, Slots
 
 AUX_ROWS = 256
+CUTS = {"threshold": 1, "b_gate": -1, "gate_bias": -1, "bias": -1}  # what decides who is active, the first that an encoder has
 
 
 class Idle:
@@ -36,7 +37,8 @@ def taking_turns(dead: Tensor, most: int, number: int) -> Tensor:
 def add_auxk(gradients: dict[str, Tensor | None], model: Autoencoder, x: Tensor, error: Tensor, chosen: Tensor, share: float) -> None:
     """AuxK: add the gradient of share·‖x̂_dead + error‖²/‖error‖², in which the chosen atoms together model the error, to `gradients`.
 
-    x, error = x̂ − x: (n, d), of which a part of 256 rows is looked at. Dense over few atoms. Gao et al. (2024), arXiv:2406.04093.
+    x, error = x̂ − x: (n, d), of which a part of 256 rows is looked at. Dense over few atoms. Thresholds of the chosen are pushed down, as
+    nothing else can reach those far above all pre-activations. Gao et al. (2024), arXiv:2406.04093; thresholds: Conerly et al. (2025).
     """
     encoder, x, error = model.encoder, x[:AUX_ROWS], error[:AUX_ROWS]
     energy = float(error.square().sum())
@@ -50,9 +52,12 @@ def add_auxk(gradients: dict[str, Tensor | None], model: Autoencoder, x: Tensor,
     _add(gradients.get("atoms"), chosen, codes.T @ wrong)
     _add(gradients.get("encoder.weight"), chosen, for_codes.T @ centred)
     _add(gradients.get("encoder.bias"), chosen, for_codes.sum(0))
+    for name, sign in CUTS.items():
+        if name != "bias":
+            _add(gradients.get(f"encoder.{name}"), chosen, sign * share / encoder.n_atoms)
 
 
-def _add(gradient: Tensor | None, chosen: Tensor, rows: Tensor) -> None:
+def _add(gradient: Tensor | None, chosen: Tensor, rows: Tensor | float) -> None:
     if gradient is not None:
         gradient[chosen] += rows
 

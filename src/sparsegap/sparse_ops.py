@@ -89,6 +89,8 @@ def combined(values: Tensor, indices: Tensor, atoms: Tensor) -> Tensor:
         out = atoms.new_empty(len(values), atoms.shape[1])
         combine(_array(values), _array(indices), _array(atoms), out.numpy())
         return out
+    if not indices.numel():
+        return atoms.new_zeros(len(values), atoms.shape[1])
     weights = values.detach().masked_fill(indices < 0, 0.0)
     return embedding_bag(indices.clamp_min(0), atoms.detach(), per_sample_weights=weights, mode="sum")
 

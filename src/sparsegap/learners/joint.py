@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from sparsegap import registry
@@ -19,13 +19,14 @@ from sparsegap.encoder import Amortised
 from sparsegap.encoders.batch_topk import BatchTopK
 from sparsegap.errors import InputError
 from sparsegap.learner import Batch, Learner, Outcome, Task
-from sparsegap.revival import Idle, add_auxk, fresh_length, resampled, taking_turns
+from sparsegap.revival import CUTS, Idle, add_auxk, fresh_length, resampled, taking_turns
 from sparsegap.schedule import Schedule, Shape, annealed, risen
 from sparsegap.sparse_ops import decode
-from sparsegap.sparsity import Sparsity, keeper
+from sparsegap.sparsity import ByConstruction, Sparsity, keeper
 
 # Atoms that begin as data samples are much alike: at full strength k of them overshoot many times over.
 INITIAL_GAIN = 0.02
+FIRST_EXCESS = 2  # times k atoms are let through at first
 
 
 class Joint(Learner):
@@ -44,7 +45,7 @@ class Joint(Learner):
                  clip: float | None = None, penalty: float | None = None, sparsity_warmup: float = 0.1, k_start: int | None = None,
                  k_share: float = 0.3, revive: Literal["auxk", "resample", "none"] = "auxk", aux_share: float = 1 / 8,
                  dead_after: int | None = None, prefixes: tuple[int, ...] = (), norm: Literal["unit", "free"] = "unit",
-                 gain: float = INITIAL_GAIN, threshold_decay: float = 0.99) -> None:
+                 gain: float = INITIAL_GAIN, cut_rate: float = 5.0, threshold_decay: float = 0.99) -> None:
         super().__init__(task)
         self.encoder_class = registry.member("encoders", encoder)
         self.encoder_options = dict(encoder_options or {})
@@ -54,7 +55,7 @@ class Joint(Learner):
         self.revive, self.aux_share, self.norm, self.gain = revive, aux_share, norm, gain
         self.dead_after = min(max(task.steps * task.batch // 10, 1), 1_000_000) if dead_after is None else dead_after
         self.prefixes = _checked_prefixes(prefixes, task.atoms)
-        self.threshold_decay = threshold_decay
+        self.cut_rate, self.threshold_decay = cut_rate, threshold_decay
         self.scale = 1.0
 
     def begin(self, sample: Tensor) -> None:
@@ -140,18 +141,28 @@ class Joint(Learner):
         encoder.train()
         self.model = Autoencoder(encoder, dictionary, learns_atoms=task.dictionary is None)
         unit = ("atoms",) if self.norm == "unit" else ()
-        self.adam = Adam(self.model.parameters, betas=self.betas, unit=unit, clip=self.clip)
+        faster = {f"encoder.{name}": self.cut_rate for name in CUTS if name != "bias"}
+        self.adam = Adam(self.model.parameters, betas=self.betas, unit=unit, faster=faster, clip=self.clip)
         self.idle = Idle(task.atoms, self.dead_after, task.device)
         penalty = None if self.penalty is None else self.penalty / self.scale
         self.sparsity: Sparsity = keeper(self.model, task.k, float(task.width), penalty)
 
     @torch.no_grad()
     def _first_detectors(self, centred: Tensor) -> None:
-        """Faint detectors, and a threshold or a bias that lets about k of them through."""
+        """Faint detectors, and for encoders that do not count a threshold or a bias that lets about 2·k of them through."""
         encoder = self.model.encoder
         if not isinstance(encoder, Affine):
             return
         encoder.weight.mul_(self.gain)
+        if isinstance(self.sparsity, ByConstruction):
+            return
+        scores = (centred @ encoder.weight.T).flatten()
+        kept = min(FIRST_EXCESS * self.task.k * len(centred), scores.numel())
+        bound = scores.kthvalue(scores.numel() - kept + 1).values.clamp_min(0)
+        for name, sign in CUTS.items():
+            if isinstance(cut := getattr(encoder, name, None), nn.Parameter):
+                cut.fill_(sign * bound)
+                return
 
     def _set_k(self, number: int) -> None:
         encoder: Any = self.model.encoder
