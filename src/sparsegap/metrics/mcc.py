@@ -79,9 +79,13 @@ def _columns(codes: Codes) -> Any:
 
 
 def _moments(columns: Any) -> tuple[Floats, Floats]:
-    """(m,) mean and standard deviation; what rounding alone leaves of a constant latent counts as 0."""
-    n = max(columns.shape[0], 1)
-    mean = np.asarray(columns.sum(0)).ravel() / n
-    square = np.asarray(columns.multiply(columns).sum(0)).ravel() / n
-    variance = square - mean**2
-    return mean, np.sqrt(np.where(variance > 1e-14 * square, variance, 0.0))
+    """(m,) mean and standard deviation about it, in two passes; what rounding alone leaves of a constant latent counts as 0."""
+    n, m = max(columns.shape[0], 1), columns.shape[1]
+
+    def sums(values: Floats) -> Floats:
+        return np.bincount(columns.indices, values, m).astype(np.float64)
+
+    mean = sums(columns.data) / n
+    silent = n - np.bincount(columns.indices, minlength=m)
+    variance = (sums((columns.data - mean[columns.indices]) ** 2) + silent * mean**2) / n
+    return mean, np.sqrt(np.where(variance > 1e-14 * sums(columns.data**2) / n, variance, 0.0))
