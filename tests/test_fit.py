@@ -104,7 +104,7 @@ def test_what_is_saved_reads_raw_activations(tmp_path: Path) -> None:
 
 
 def test_validation_is_logged_and_the_best_state_is_saved(tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fvus = [0.5, 0.3, 0.4, 0.2, 0.25, 0.21, 0.22, 0.1]
+    fvus = [0.5, 0.3, 0.4, 0.2, 0.25, 0.21, 0.22, 0.23, 0.1]
     asked: list[int] = []
 
     def judge(self: object, encoder: object, dictionary: object) -> Verdict:
@@ -115,14 +115,14 @@ def test_validation_is_logged_and_the_best_state_is_saved(tiny: type[Tiny], tmp_
     x = sparse_data()
     made = fit("tiny", x, validate=sparse_data(100, seed=1), patience=3, out=tmp_path / "run", **SMALL)
     training: dict[str, Any] = made.metadata.training
-    assert len(asked) == 7
-    assert (training["best_step"], training["held_out_fvu"], training["samples"]) == (12, 0.2, 21 * 64)
+    assert len(asked) == 8
+    assert (training["best_step"], training["held_out_fvu"], training["samples"]) == (12, 0.2, 24 * 64)
     assert not same_bits(made, fit("tiny", x, **SMALL))
     straight = fit("tiny", x, **SMALL | {"steps": 12})
     assert same_bits(made, straight)
     lines = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
-    assert [line["held_out_fvu"] for line in lines if "held_out_fvu" in line] == fvus[:7]
-    assert {line["step"] for line in lines} == {3, 6, 9, 10, 12, 15, 18, 20, 21}
+    assert [line["held_out_fvu"] for line in lines if "held_out_fvu" in line] == fvus[:8]
+    assert {line["step"] for line in lines} == {3, 6, 9, 10, 12, 15, 18, 20, 21, 24}
 
 
 def test_a_state_that_is_too_dense_is_not_the_best() -> None:
@@ -252,3 +252,7 @@ def test_tensorboard_on_request(tiny: type[Tiny], tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(InputError, match=r"TensorBoard is not installed: pip install 'sparsegap\[tensorboard\]'"):
         fit("tiny", sparse_data(), out=tmp_path / "other", tensorboard=True, **SMALL)
+
+
+def test_a_learner_is_asked_for_by_name_with_an_encoder() -> None:
+    assert same_bits(fit("joint", sparse_data(), encoder="relu", **SMALL), fit("relu", sparse_data(), **SMALL))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sparsegap.checkpoints import Checkpoint
-    from sparsegap.fit.request import Progress, Request
+    from sparsegap.fit.request import Plan, Progress, Request
     from sparsegap.fit.session import Session
     from sparsegap.source import Source
 
@@ -35,7 +35,7 @@ Validate = Annotated[Path | None, typer.Option(metavar="PATH", help="Activations
 Patience = Annotated[int | None, typer.Option(help="End after so many verdicts without a better one.", show_default=False)]
 Test = Annotated[Path | None, typer.Option(metavar="PATH", help="Other activations to measure the result on.", show_default=False)]
 Steps = Annotated[int | None, typer.Option(help="Batches to learn from; by default so many passes over the data.", show_default=False)]
-Batch = Annotated[int, typer.Option(help="Rows a step.")]
+Batch = Annotated[int | None, typer.Option(help="Rows a step; by default what the learner prefers.", show_default=False)]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate, where the learner has one.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="Of the first atoms and the order of the rows.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
@@ -49,12 +49,13 @@ Sweep = Annotated[list[str] | None, typer.Option(metavar="NAME=A,B,...", show_de
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and leave.")]
 
 OF_REQUEST = ("k", "atoms", "steps", "seed")
-TOLD = {"dictionary_mcc": "dictionary MCC", "recall_95": "atoms found (cosine ≥ .95)", "code_mcc": "code MCC", "support_f1": "support F1"}
+IN_TRAINING = "FVU in training"
+TOLD = {"dictionary_mcc": "dictionary MCC", "recall_95": "atoms found", "code_mcc": "code MCC", "support_f1": "support F1"}
 
 
 def fit(name: Name, k: K, out: Out, activations: Activations = None, source: SourceText = None, atoms: Atoms = None,
         dictionary: Known = None, teacher: Teacher = None, codes: Codes = False, codes_from: CodesFrom = None, validate: Validate = None,
-        patience: Patience = None, test: Test = None, steps: Steps = None, batch: Batch = 1024, lr: Rate = None, seed: Seed = 0,
+        patience: Patience = None, test: Test = None, steps: Steps = None, batch: Batch = None, lr: Rate = None, seed: Seed = 0,
         device: Device = "cpu", normalise: Normalise = "none", tensorboard: Board = False, keep_every: KeepEvery = 200,
         option: Options = None, sweep: Sweep = None, dry_run: DryRun = False) -> None:
     """Train an encoder with its dictionary, on a dictionary that is known, or on a solver's codes; resumable to the same bits.
@@ -168,22 +169,30 @@ def _cost(session: Session) -> str:
 def _tell(console: Console, session: Session, made: list[Checkpoint], source: Source | None, test: Path | None) -> None:
     from rich.table import Table
 
-    rows = [_figures(each, source, test) for each in made]
+    rows = [_figures(plan, each, source, test) for plan, each in zip(session.plans, made, strict=True)]
+    if source is not None and any(plan.make().reader(each.encoder, each.dictionary) is not each.encoder
+                                  for plan, each in zip(session.plans, made, strict=True)):
+        console.print("Fresh rows are read with the learner's solver; the encoder in the folder is faster and less exact.", markup=False)
     if len(made) == 1:
         said = ", ".join(f"{name} {value}" for name, value in rows[0].items())
         console.print(said if test or source else f"{said}; on rows it was not trained on the error is larger (--test PATH measures it)",
                       markup=False)
         return
-    table = Table("run", *rows[0], box=None, pad_edge=False, header_style="bold")
+    if len(rows[0]) > 4:
+        rows = [{name: value for name, value in row.items() if name != IN_TRAINING} for row in rows]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", no_wrap=True)
+    for heading in rows[0]:
+        table.add_column(heading, justify="right")
     for plan, row in zip(session.plans, rows, strict=True):
         table.add_row(plan.label, *row.values())
     console.print(table)
 
 
-def _figures(made: Checkpoint, source: Source | None, test: Path | None) -> dict[str, str]:
+def _figures(plan: Plan, made: Checkpoint, source: Source | None, test: Path | None) -> dict[str, str]:
     told: dict[str, Any] = made.metadata.training
-    found = {"FVU in the last batches": f"{told['fvu']:.3f}", "L0": f"{told['l0']:.1f}", "dead": f"{told['dead']:.1%}"}
-    if "held_out_fvu" in told:
+    found = {IN_TRAINING: f"{told['fvu']:.3f}", "L0": f"{told['l0']:.1f}", "dead": f"{told['dead']:.1%}"}
+    if "held_out_fvu" in told and source is None:
         found["FVU held out"] = f"{told['held_out_fvu']:.3f}"
     if test is not None:
         from sparsegap.fit.held_out import unexplained
@@ -193,7 +202,8 @@ def _figures(made: Checkpoint, source: Source | None, test: Path | None) -> dict
     if source is not None:
         from sparsegap.recovery import recovery
 
-        scores = recovery(source, made.encoder, made.dictionary, with_chance=False)
+        reader = plan.make().reader(made.encoder, made.dictionary)
+        scores = recovery(source, reader, made.dictionary, with_chance=False)
         found |= {"FVU on fresh rows": f"{scores['fvu']:.3f}"} | {said: f"{scores[name]:.3f}" for name, said in TOLD.items()}
     return found
 
@@ -205,9 +215,9 @@ class _Bars:
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-                   TextColumn("loss {task.fields[loss]:.3g}, FVU {task.fields[fvu]:.3f}{task.fields[held_out]}, L0 {task.fields[l0]:.1f}, "
-                              "{task.fields[dead]:.1%} dead, {task.fields[speed]:,.0f} rows/s"),
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                   TextColumn("loss {task.fields[loss]:.3g} FVU {task.fields[fvu]:.3f}{task.fields[held_out]} L0 {task.fields[l0]:.1f} "
+                              "{task.fields[dead]:.0%} dead {task.fields[speed]:.3g}k rows/s"),
                    TimeRemainingColumn(compact=True))
         self.progress = Bars(*columns, console=console)
         self.tasks: dict[str, Any] = {}
@@ -217,8 +227,8 @@ class _Bars:
         return self
 
     def __call__(self, now: Progress) -> None:
-        fields: dict[str, Any] = {"loss": now.loss, "fvu": now.fvu, "l0": now.l0, "dead": now.dead, "speed": now.samples_per_second,
-                  "held_out": "" if now.held_out != now.held_out else f" ({now.held_out:.3f} held out)"}
+        fields: dict[str, Any] = {"loss": now.loss, "fvu": now.fvu, "l0": now.l0, "dead": now.dead, "speed": now.samples_per_second / 1000,
+                  "held_out": "" if now.held_out != now.held_out else f" ({now.held_out:.3f})"}
         if now.label not in self.tasks:
             if now.resumed_at:
                 self.progress.console.print(f"going on from step {now.resumed_at:,}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from sparsegap.activations import Activations
 from sparsegap.checkpoints import Checkpoint
 from sparsegap.dictionary import Dictionary
-from sparsegap.encoder import Amortised
+from sparsegap.encoder import Encoder
 from sparsegap.errors import InputError
 from sparsegap.metrics.dead import firings
 from sparsegap.metrics.explained_variance import ReconstructionSums
@@ -39,8 +39,8 @@ class HeldOut:
     x: Tensor
     fingerprint: str
 
-    def judge(self, encoder: Amortised, dictionary: Dictionary) -> Verdict:
-        """Encode and decode all rows: one pass of the encoder."""
+    def judge(self, encoder: Encoder, dictionary: Dictionary) -> Verdict:
+        """Encode and decode all rows: the encoder's cost."""
         x = self.x.to(dictionary.atoms)
         sums, used, active = ReconstructionSums.none(x.shape[1], x.device), torch.zeros(dictionary.n_atoms, dtype=torch.int64), 0
         for block in x.split(BLOCK):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Data = Activations | Tensor | Source | str | Path
 
 
-def fit(name: str, data: Data, *, k: int, atoms: int | None = None, steps: int | None = None, batch: int = 1024, seed: int = 0,
+def fit(name: str, data: Data, *, k: int, atoms: int | None = None, steps: int | None = None, batch: int | None = None, seed: int = 0,
         out: str | Path | None = None, dictionary: Dictionary | str | Path | None = None, codes: Codes | str | Path | bool | None = None,
         teacher: str | None = None, validate: Data | None = None, patience: int | None = None, normalise: str = "none",
         keep_every: int = 200, device: str = "cpu", report: Callable[[Progress], None] | None = None, tensorboard: bool = False,
@@ -35,11 +35,11 @@ def fit(name: str, data: Data, *, k: int, atoms: int | None = None, steps: int |
     encoder and atoms; `dictionary` (a Dictionary or a path), an encoder for atoms that stay; `codes` (of every row; True for a source,
     which knows its own), an encoder and atoms that give these codes; `dictionary` and `teacher` (a solver, "omp"), an encoder that gives
     the solver's codes.
-    data: activations, a tensor, a path, or a source. atoms: m; known with a dictionary or codes. steps: of `batch` rows each, by default
-    `default_steps`. out: a folder for the checkpoint; a run stopped there goes on when called with the same request, and a finished one is
-    opened. validate: rows to judge by, twenty times over the run; patience: end after so many verdicts without a better one, and save the
-    best state. normalise: see `scale_for`; what is saved reads raw activations. keep_every: steps between saved states. report: called
-    every few steps. options: of the learner and of the encoder.
+    data: activations, a tensor, a path, or a source. atoms: m; known with a dictionary or codes. steps: by default `default_steps`. batch:
+    rows a step, by default what the learner prefers. out: a folder for the checkpoint; a run stopped there goes on when called with the
+    same request, and a finished one is opened. validate: rows to judge by, twenty times over the run, with codes as the learner reads them;
+    patience: end after so many verdicts without a better one, and save the best state. normalise: see `scale_for`; what is saved reads raw
+    activations. keep_every: steps between saved states. report: called every few steps. options: of the learner and of the encoder.
     Cost: `expected` measures it beforehand. Raises InputError for a request that makes no sense, a batch with NaN (naming it; the last
     state stays), or a folder that holds something else.
     """
@@ -48,13 +48,14 @@ def fit(name: str, data: Data, *, k: int, atoms: int | None = None, steps: int |
                    keep_every=keep_every, device=device, report=report, tensorboard=tensorboard)[0]
 
 
-def fit_all(requests: Sequence[Request], data: Data, *, batch: int = 1024, seed: int = 0, out: str | Path | None = None,
+def fit_all(requests: Sequence[Request], data: Data, *, batch: int | None = None, seed: int = 0, out: str | Path | None = None,
             codes: Codes | str | Path | bool | None = None, validate: Data | None = None, patience: int | None = None,
             normalise: str = "none", keep_every: int = 200, device: str = "cpu", report: Callable[[Progress], None] | None = None,
             tensorboard: bool = False) -> list[Checkpoint]:
     """Several runs over one stream: each batch is read once and given to every run. Each ends with the bits it would have alone.
 
-    A request's label is its folder within `out`; labels must differ where there are several. The rest as in `fit`.
+    A request's label is its folder within `out`; labels must differ where there are several. batch: where it is not given, the largest that
+    a run prefers. The rest as in `fit`.
     """
     from sparsegap.fit.session import Session, follow
 

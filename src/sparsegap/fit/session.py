@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
+from sparsegap import registry
 from sparsegap.activations import Activations, ActivationStore
 from sparsegap.checkpoints import Checkpoint, Metadata
 from sparsegap.codes import Codes
@@ -20,7 +21,7 @@ from sparsegap.fit.request import Plan, Progress, Request, members_of, require_l
 from sparsegap.fit.stopping import stop_requests
 from sparsegap.fit.streams import Drawn, Recording, Scaled, Stream
 from sparsegap.fit.training import Manner, Run, folder_of
-from sparsegap.learner import Batch, Task
+from sparsegap.learner import Batch, Learner, Task
 from sparsegap.source import Source
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ class Session:
     patience: int | None
 
     @classmethod
-    def of(cls, requests: Sequence[Request], data: Data, *, batch: int = 1024, seed: int = 0,
+    def of(cls, requests: Sequence[Request], data: Data, *, batch: int | None = None, seed: int = 0,
            codes: Codes | str | Path | bool | None = None, validate: Data | None = None, patience: int | None = None,
            normalise: str = "none", device: str = "cpu") -> Session:
         """Open the data, check every request. Raises InputError."""
         require_labels(requests)
-        stream = open_stream(data, batch, seed, codes)
+        stream = open_stream(data, batch, seed, codes, requests)
         judged = None if validate is None else held_out(_activations(validate, held_out=True), stream.width)
         if patience is not None and (judged is None or patience < 1):
             raise InputError("patience counts verdicts on held-out rows, at least 1: give rows to validate on, and a patience above 0")
@@ -119,15 +120,27 @@ def _stop(runs: list[Run]) -> str:
     return f"stopped at step {first.done} of {first.plan.task.steps}{others}{kept}"
 
 
-def open_stream(data: Data, batch: int, seed: int, codes: Codes | str | Path | bool | None) -> Stream:
-    """A stream over data of any kind. Raises InputError."""
+def open_stream(data: Data, batch: int | None, seed: int, codes: Codes | str | Path | bool | None, requests: Sequence[Request]) -> Stream:
+    """A stream over data of any kind, its batches as large as the learners prefer where the person does not say. Raises InputError."""
     if isinstance(data, Source):
         if isinstance(codes, (Codes, str, Path)):
             raise InputError("a source knows its own codes: say codes=True")
-        return Drawn(data, batch, known=bool(codes))
+        size = preferred_batch(requests, None, data.n_atoms if codes else None) if batch is None else batch
+        return Drawn(data, size, known=bool(codes))
     if codes is True:
         raise InputError("the true codes of recorded activations are not known: give them, or learn from a source")
-    return Recording(_activations(data), batch, seed, codes=_codes(codes or None))
+    activations, known = _activations(data), _codes(codes or None)
+    size = preferred_batch(requests, len(activations), None if known is None else known.n_atoms) if batch is None else batch
+    return Recording(activations, size, seed, codes=known)
+
+
+def preferred_batch(requests: Sequence[Request], rows: int | None, code_atoms: int | None) -> int:
+    """The largest batch that a learner of the requests asks for."""
+    found = []
+    for request in requests:
+        learner = cast(type[Learner], registry.member("learners", members_of(request, code_atoms is not None)[0]))
+        found.append(learner.preferred_batch(_atoms(request, code_atoms), max(request.k, 1), rows))
+    return max(found)
 
 
 def default_steps(rows: int | None, batch: int) -> int:
@@ -141,17 +154,21 @@ def _plan(request: Request, data: Scaled) -> Plan:
     stream = data.stream
     learner, encoder = members_of(request, stream.code_atoms is not None)
     options, encoder_options = split_options(learner, encoder, request.options)
-    known = request.dictionary
-    atoms = request.atoms or (stream.code_atoms if known is None else known.n_atoms)
-    if request.atoms is not None and request.atoms < 1:
-        raise InputError(f"the number of atoms must be at least 1, not {request.atoms}")
-    if atoms is None:
-        raise InputError("say how many atoms to learn: atoms, or a dictionary that is known")
+    known, atoms = request.dictionary, _atoms(request, stream.code_atoms)
     if request.steps is not None and request.steps < 1:
         raise InputError(f"the number of steps must be at least 1, not {request.steps}")
     task = Task(atoms, stream.width, request.k, request.steps or default_steps(stream.rows, stream.batch), stream.batch, request.seed,
                 None if known is None else unfolded(known, data.scale).to(torch.float32).to(data.device), data.device)
     return Plan(request.label, learner, encoder, task, request.teacher, options, encoder_options, known)
+
+
+def _atoms(request: Request, code_atoms: int | None) -> int:
+    if request.atoms is not None and request.atoms < 1:
+        raise InputError(f"the number of atoms must be at least 1, not {request.atoms}")
+    atoms = request.atoms or (code_atoms if request.dictionary is None else request.dictionary.n_atoms)
+    if atoms is None:
+        raise InputError("say how many atoms to learn: atoms, or a dictionary that is known")
+    return atoms
 
 
 def _activations(data: Data, held_out: bool = False) -> Activations:

@@ -25,12 +25,13 @@ from sparsegap.fit.streams import Scaled
 from sparsegap.learner import Batch, Learner, Outcome
 
 LOG_EVERY = 10
+CALM = 0.25  # what rises or is tuned at the start of a run is no reason to end it
 
 
 @dataclass(frozen=True)
 class Manner:
     """How a run is watched and kept. held_out: rows that are judged every `judge_every` steps; with `patience`, a run ends after so many
-    verdicts without a better one, and its best state is what is saved.
+    verdicts without a better one, those of its first quarter not counted, and its best state is what is saved.
     """
 
     keep_every: int
@@ -175,7 +176,8 @@ class Run:
 
     def _judge(self) -> None:
         assert self.manner.held_out is not None
-        verdict, standing = self.manner.held_out.judge(*self._result()), self.standing
+        encoder, dictionary = self._result()
+        verdict, standing = self.manner.held_out.judge(self.learner.reader(encoder, dictionary), dictionary), self.standing
         standing.records.append({"step": self.done, **{f"held_out_{name}": value for name, value in asdict(verdict).items()}})
         if self.manner.patience is None:
             return
@@ -183,7 +185,7 @@ class Run:
         if standing.best is None or rank < standing.best:
             standing.best, standing.best_step, standing.verdicts_since = rank, self.done, 0
             self.best = {name: tensor.detach().clone() for name, tensor in self.learner.state().items()}
-        else:
+        elif self.done > CALM * self.plan.task.steps:
             standing.verdicts_since += 1
 
     def _require_sound(self, state: dict[str, Tensor]) -> None:
