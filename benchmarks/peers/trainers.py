@@ -23,7 +23,7 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 
 @dataclass(frozen=True)
 class Setting:
-    """What all are asked for. lr: None for each library's default; then warm-ups are its default too, else there are none."""
+    """What all are asked for. lr: None for each library's defaults; given, there are no warm-ups and penalties on L0 weigh alike."""
 
     encoder: str
     d: int
@@ -36,11 +36,17 @@ class Setting:
 
 
 class Start(NamedTuple):
-    """Where all begin. atoms: (m, d) unit rows. bias: (d,). threshold: one number, at which `k` atoms a sample are active."""
+    """Where all begin. atoms: (m, d) unit rows. bias: (d,). threshold: at which k atoms a sample are active. sample: (n, d) of the data."""
 
     atoms: Tensor
     bias: Tensor
     threshold: float
+    sample: Tensor
+
+    @property
+    def variance(self) -> float:
+        """Mean squared distance of a sample from the bias."""
+        return float((self.sample - self.bias).square().sum(1).mean())
 
 
 class Trainer(NamedTuple):
@@ -51,17 +57,18 @@ class Trainer(NamedTuple):
     decode: Callable[[Tensor], Tensor]
 
 
-def saelens(setting: Setting, start: Start, *, sparse: bool = False) -> Trainer:
+def saelens(setting: Setting, start: Start, *, sparse: bool = False, autocast: bool = False) -> Trainer:
     """SAELens' SAETrainer (MIT): Adam 3e-4, gradients clipped at 1, AuxK; jumprelu with the quadratic penalty around a target L0."""
     from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
-    sae = _saelens_sae(setting, sparse)
+    sae = _saelens_sae(setting, start, sparse)
     _put(sae.W_dec, start.atoms), _put(sae.W_enc, start.atoms.T), _put(sae.b_dec, start.bias)
     if setting.encoder == "jumprelu":
         sae.threshold.data.fill_(start.threshold)
     rate = SAETrainerConfig.lr if setting.lr is None else setting.lr
-    trainer = SAETrainer(SAETrainerConfig(setting.steps * setting.batch, setting.batch, lr=rate, lr_end=rate), sae, _nothing())
+    config = SAETrainerConfig(setting.steps * setting.batch, setting.batch, lr=rate, lr_end=rate, autocast=autocast)
+    trainer = SAETrainer(config, sae, _nothing())
 
     def step(x: Tensor) -> float:
         out = trainer.step(x)
@@ -76,7 +83,12 @@ def saelens_sparse(setting: Setting, start: Start) -> Trainer:
     return saelens(setting, start, sparse=True)
 
 
-def _saelens_sae(setting, sparse):
+def saelens_autocast(setting: Setting, start: Start) -> Trainer:
+    """The same with its `autocast`: products in bfloat16."""
+    return saelens(setting, start, autocast=True)
+
+
+def _saelens_sae(setting, start, sparse):
     from sae_lens.saes.jumprelu_sae import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
 
@@ -84,6 +96,7 @@ def _saelens_sae(setting, sparse):
         return TopKTrainingSAE(TopKTrainingSAEConfig(d_in=setting.d, d_sae=setting.m, k=setting.k, use_sparse_activations=sparse,
                                                      rescale_acts_by_decoder_norm=not sparse))
     width = {} if setting.bandwidth is None else {"jumprelu_bandwidth": setting.bandwidth}
+    width |= {} if setting.lr is None else {"l0_coefficient": start.variance / (2 * setting.k)}
     return JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(
         d_in=setting.d, d_sae=setting.m, jumprelu_sparsity_loss_mode="quadratic", target_l0=float(setting.k), **width))
 
@@ -100,7 +113,7 @@ def dictionary_learning(setting: Setting, start: Start) -> Trainer:
         trainer = TopKTrainer(k=setting.k, **common)
         _put(trainer.ae.decoder.weight, start.atoms.T), _put(trainer.ae.encoder.weight, start.atoms)
     else:
-        common |= {} if setting.lr is None else {"sparsity_warmup_steps": 0}
+        common |= {} if setting.lr is None else {"sparsity_warmup_steps": 0, "sparsity_penalty": start.variance}
         common |= {} if setting.bandwidth is None else {"bandwidth": setting.bandwidth}
         trainer = JumpReluTrainer(target_l0=float(setting.k), **common)
         _put(trainer.ae.W_dec, start.atoms), _put(trainer.ae.W_enc, start.atoms.T)
@@ -168,10 +181,54 @@ def _sparsify_optimiser(coder, setting, name):
     return optimizer
 
 
-PEERS: dict[str, dict[str, Callable[[Setting, Start], Trainer]]] = {
-    "topk": {"SAELens": saelens, "SAELens, sparse": saelens_sparse, "dictionary_learning": dictionary_learning,
-             "sparsify, signum": sparsify, "sparsify, adam": sparsify_adam},
-    "jumprelu": {"SAELens": saelens, "dictionary_learning": dictionary_learning},
+def sparsegap(setting: Setting, start: Start, *, half: bool = True, **options: object) -> Trainer:
+    """Ours: the joint learner at its defaults; with a learning rate given, a constant one, and gradients clipped where the others clip."""
+    from sparsegap.learner import Batch, Task
+    from sparsegap.learners.joint import Joint
+
+    # Theirs is the squared error of a sample, ours its share of the variance: gradients are smaller by the variance.
+    plain = {"warmup": 0.0, "decay": 0.0, "sparsity_warmup": 0.0, "clip": 1 / start.variance}
+    options |= {} if setting.lr is None else {"rate": setting.lr, **plain}
+    unit = (start.variance / setting.d) ** 0.5  # of the activations in training
+    options |= {} if setting.bandwidth is None else {"encoder_options": {"bandwidth": setting.bandwidth / unit}}
+    learner = Joint(Task(setting.m, setting.d, setting.k, setting.steps, setting.batch), encoder=setting.encoder, **options)
+    learner.begin(start.sample)
+    state = learner.state()
+    _put(state["atoms"], start.atoms), _put(state["encoder.weight"], start.atoms), _put(state["centre"], start.bias / learner.scale)
+    if setting.encoder == "jumprelu":
+        state["encoder.threshold"].fill_(start.threshold / learner.scale)
+    learner.restore(state)
+    learner.model.half &= half
+    done = iter(range(1, 10**9))
+
+    def codes(x: Tensor) -> Tensor:
+        return learner.result()[0].encode(x).dense()
+
+    return Trainer(lambda x: float(learner.step(Batch(x), next(done)).loss), codes,
+                   lambda z: z @ learner.result()[1].atoms + learner.result()[1].bias)
+
+
+def sparsegap_free(setting: Setting, start: Start) -> Trainer:
+    """The same with atoms of any norm, as SAELens trains."""
+    return sparsegap(setting, start, norm="free")
+
+
+def sparsegap_float32(setting: Setting, start: Start) -> Trainer:
+    """The same with the one dense product in float32 too: by default it runs in bfloat16 where the processor multiplies that faster."""
+    return sparsegap(setting, start, half=False)
+
+
+OURS = "sparsegap"
+TRAINERS: dict[str, dict[str, Callable[[Setting, Start], Trainer]]] = {
+    "topk": {
+        OURS: sparsegap, "sparsegap, float32": sparsegap_float32, "sparsegap, free": sparsegap_free,
+        "SAELens": saelens, "SAELens, bf16": saelens_autocast, "SAELens, sparse": saelens_sparse,
+        "dictionary_learning": dictionary_learning, "sparsify, signum": sparsify, "sparsify, adam": sparsify_adam,
+    },
+    "jumprelu": {
+        OURS: sparsegap, "sparsegap, float32": sparsegap_float32, "sparsegap, free": sparsegap_free,
+        "SAELens": saelens, "SAELens, bf16": saelens_autocast, "dictionary_learning": dictionary_learning,
+    },
 }
 
 

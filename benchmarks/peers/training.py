@@ -21,11 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from benchmarks.peers.trainers import PEERS, Setting, Start, Trainer, available
+from benchmarks.peers.trainers import OURS, TRAINERS, Setting, Start, Trainer, available
 from torch import Tensor
 
 HELD_OUT, NOISE = 4096, 0.02
-OURS = "sparsegap"
 
 
 class Planted:
@@ -56,18 +55,13 @@ def beginning(setting: Setting, x: Tensor, seed: int) -> Start:
     atoms = torch.nn.functional.normalize(torch.randn(setting.m, setting.d, generator=g), dim=1)
     bias = x.mean(0)
     scores = (x[:256] - bias) @ atoms.T
-    return Start(atoms, bias, float(scores.topk(setting.k, dim=1).values[:, -1].median()))
+    return Start(atoms, bias, float(scores.topk(setting.k, dim=1).values[:, -1].median()), x)
 
 
 def trainers(setting: Setting, start: Start, only: list[str]) -> dict[str, Trainer]:
     """Ours and the peers that are installed."""
-    wanted = dict(PEERS[setting.encoder])
-    try:
-        from benchmarks.peers.ours import ours
-        wanted |= {OURS: ours}
-    except ImportError as error:
-        print(f"{OURS}: skipped, {error}")
-    return dict(available(setting, start, {name: make for name, make in wanted.items() if not only or name in only}))
+    wanted = TRAINERS[setting.encoder].items()
+    return dict(available(setting, start, {name: make for name, make in wanted if not only or name in only}))
 
 
 def speed(setting: Setting, rounds: int, only: list[str]) -> dict[str, float]:
@@ -132,7 +126,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=("speed", "curve"))
-    parser.add_argument("encoder", choices=PEERS)
+    parser.add_argument("encoder", choices=TRAINERS)
     parser.add_argument("d", type=int)
     parser.add_argument("m", type=int)
     parser.add_argument("--k", type=int, default=32, help="active atoms, or the target L0")
