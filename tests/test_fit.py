@@ -15,6 +15,7 @@ from fitting import SMALL, D, K, M, Tiny, same_bits, sparse_codes, sparse_data, 
 from sparsegap import fit as exported
 from sparsegap.activations import Activations, Centring, Chunk
 from sparsegap.checkpoints import open_checkpoint, save_checkpoint
+from sparsegap.code_store import CodesWriter, codes_request
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
 from sparsegap.fit import Progress, Request, fit, fit_all
@@ -61,6 +62,20 @@ def test_from_a_source(tiny: type[Tiny]) -> None:
     assert made.metadata.source["activations"].startswith("name=uniform, atoms=32")  # type: ignore[union-attr]
     expected = sum(0.1 * 0.9 ** (19 - t) * source.batch(t, 256).x.mean(0) for t in range(20))
     torch.testing.assert_close(made.dictionary.bias, torch.as_tensor(expected), rtol=0, atol=1e-6)
+
+
+def test_codes_that_are_known_are_learned(tmp_path: Path) -> None:
+    source = parse_source(f"uniform:atoms={M},width={D},active={K}")
+    made = fit("relu", source, codes=True, k=K, steps=20, batch=256, normalise="mean_norm")
+    recipe: Any = made.metadata.training["recipe"]
+    assert (recipe["learner"], recipe["atoms"]) == ("regression", M)
+    torch.testing.assert_close(made.dictionary.atoms, source.dictionary.atoms, rtol=0, atol=1e-3)
+    request = codes_request(truth(), "truth", "x", {}, "omp", {})
+    writer = CodesWriter(tmp_path / "codes", request)
+    writer.append(sparse_codes())
+    writer.finish()
+    stored = fit("relu", sparse_data(), codes=tmp_path / "codes", k=K, steps=20, batch=256)
+    assert same_bits(stored, fit("relu", sparse_data(), codes=sparse_codes(), k=K, steps=20, batch=256))
 
 
 def test_codes_come_with_their_rows(tiny: type[Tiny], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,11 @@ def test_from_a_source_the_end_tells_what_was_recovered(tmp_path: Path) -> None:
     assert "dictionary MCC 0." in printed
 
 
+def test_known_codes_of_a_source(tmp_path: Path) -> None:
+    assert run("fit", "relu", "--source", SOURCE, "--codes", "--k", K, "--steps", 10, "--out", tmp_path / "sae")[0] == 0
+    assert open_checkpoint(tmp_path / "sae").dictionary.n_atoms == M
+
+
 def test_a_sweep_is_a_folder_a_run_and_a_table(acts: Path, tmp_path: Path) -> None:
     status, printed = run("fit", "topk", "--activations", acts, "--atoms", M, "--k", K, "--steps", 20, "--batch", 64,
                           "--out", tmp_path / "s", "--sweep", "k=2,3", "--sweep", "rate=0.01,0.02")

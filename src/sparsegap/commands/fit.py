@@ -162,7 +162,7 @@ def _cost(session: Session) -> str:
     from sparsegap.fit.expected import expected
 
     cost = expected(session)
-    return (f"about {cost.seconds:,.0f} s here, {cost.flops / 1e12:,.1f} TFLOP, {cost.memory / 1e6:,.0f} MB for the weights and what is "
+    return (f"about {cost.seconds:,.0f} s here, {cost.flops / 1e12:,.3g} TFLOP, {cost.memory / 1e6:,.0f} MB for the weights and what is "
             f"remembered of them, {cost.rows:,} rows learned from")
 
 

@@ -118,7 +118,7 @@ class Run:
         told: dict[str, Any] = {"recipe": self.recipe, "samples": self.done * self.plan.task.batch, "normalised_by": self.data.scale}
         if self.best:
             told["best_step"] = self.standing.best_step
-        made = Checkpoint(encoder, dictionary, self.metadata.model_copy(update={"training": told | self._last_record()}),
+        made = Checkpoint(encoder.eval(), dictionary, self.metadata.model_copy(update={"training": told | self._last_record()}),
                           self.data.stream.centring)
         self.folder.save(made, self.standing.records)
         if self._board is not None:
