@@ -20,6 +20,7 @@ from tests.data.record_parity import BANDWIDTH, CASES, L0_COEFFICIENT, L1, PARIT
 from torch import Tensor
 
 from sparsegap.affine import Affine
+from sparsegap.autoencoder import Autoencoder
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import at
 from sparsegap.encoders.batch_topk import BatchTopK
@@ -28,6 +29,7 @@ from sparsegap.encoders.jumprelu import JumpReLU
 from sparsegap.encoders.relu import ReLU
 from sparsegap.encoders.topk import TopK
 from sparsegap.sparse_ops import decode, detect
+from sparsegap.sparsity import ByConstruction, Penalised, Sparsity, Targeted
 
 RECORDED, LIVE_SEED = record_parity.SEED, 11
 ROUNDED_TO_FLOAT32 = {"dictionary_learning.loss.jumprelu"}
@@ -260,3 +262,52 @@ def test_training_loss_and_gradients(name: str, seed: int) -> None:
     assert len(expected) >= 4
     for key in expected:
         close(gradients[key], theirs[key], name)
+
+
+VARIANCE = 7.5  # the joint learner's loss is in shares of it
+OBJECTIVES: dict[str, tuple[Callable[[Tensors], Affine], Sparsity]] = {
+    "saelens.loss.standard": (relu, Penalised(K, VARIANCE, L1 / 2)),
+    "saelens.loss.topk": (topk, ByConstruction(K)),
+    "saelens.loss.batch_topk": (batch_topk, ByConstruction(K)),
+    "dictionary_learning.loss.standard_weighted": (relu, Penalised(K, VARIANCE, L1 / 2)),
+    "dictionary_learning.loss.jumprelu": (LOSSES["dictionary_learning.loss.jumprelu"][0],
+                                          Targeted(int(TARGET_L0), L0_COEFFICIENT / VARIANCE)),
+    "dictionary_learning.loss.gated_unit": (gated, Penalised(K, VARIANCE, L1 / 2)),
+}
+PEERS_NAMES = {"atoms": "W_dec", "centre": "b_dec", "encoder.weight": "W_enc", "encoder.bias": "b_enc"}
+
+
+@seeds
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objective_of_the_joint_learner(name: str, seed: int) -> None:
+    """What `Joint` minimises is theirs over the variance, and so are its gradients."""
+    w, theirs = given(name, seed)
+    w = record_parity.unit(w) if name.endswith("unit") else w
+    make, sparsity = OBJECTIVES[name]
+    model = Autoencoder(make(w).train(), Dictionary(w["W_dec"], w["b_dec"]), learns_atoms=True)
+    slots = model.encode(w["x"])
+    loss = (model.decode(slots.values, slots.indices) - w["x"]).square().sum() / (len(w["x"]) * VARIANCE)
+    pressure = sparsity.loss(slots, model, w["x"], 1.0)
+    loss = loss if pressure is None else loss + pressure
+    close(VARIANCE * loss, theirs["loss"], name)
+    gradients = {name: gradient for name, gradient in model.gradients(loss).items() if gradient is not None}
+    assert len(gradients) >= 4
+    for ours, gradient in gradients.items():
+        key = "grad." + PEERS_NAMES.get(ours, ours.removeprefix("encoder."))
+        if key in OTHER_BY_DESIGN.get(name, set()):
+            continue
+        found, wanted = VARIANCE * (gradient.T if key == "grad.W_enc" else gradient), theirs[key]
+        if name.endswith("unit") and key == "grad.W_dec":  # a penalty on norms also pulls along the atom, where a unit atom is held
+            found, wanted = (g - (g * w["W_dec"]).sum(1, keepdim=True) * w["W_dec"] for g in (found, wanted))
+        close(found, wanted, name)
+
+
+@seeds
+def test_threshold_that_follows_training(seed: int) -> None:
+    """BatchTopK's threshold moves towards the smallest activation that the batch kept, as SAELens moves it."""
+    w, theirs = given("saelens.loss.batch_topk", seed)
+    encoder = BatchTopK(w["W_enc"].T, w["b_enc"], w["b_dec"], w["scalar_threshold"], k=K).train()
+    kept = encoder(w["x"])
+    encoder.update_threshold(kept[kept > 0].min(), decay=0.99)
+    close(encoder.threshold, theirs["threshold_after"])
+    assert encoder.threshold != w["scalar_threshold"]

@@ -187,7 +187,7 @@ def sparsegap(setting: Setting, start: Start, *, half: bool = True, **options: o
     from sparsegap.learners.joint import Joint
 
     # Theirs is the squared error of a sample, ours its share of the variance: gradients are smaller by the variance.
-    plain = {"warmup": 0.0, "decay": 0.0, "sparsity_warmup": 0.0, "clip": 1 / start.variance}
+    plain = {"warmup": 0.0, "decay": 0.0, "sparsity_warmup": 0.0, "cut_rate": 1.0, "clip": 1 / start.variance}
     options |= {} if setting.lr is None else {"rate": setting.lr, **plain}
     unit = (start.variance / setting.d) ** 0.5  # of the activations in training
     options |= {} if setting.bandwidth is None else {"encoder_options": {"bandwidth": setting.bandwidth / unit}}

@@ -178,6 +178,12 @@ def gated_loss(w: Tensors) -> Tensors:
     return loss_of(GatedSAETrainer(**NO_WARM_UP, sparsity_warmup_steps=0, l1_penalty=parity.L1), w, GATED)
 
 
+@case("dictionary_learning.loss.gated_unit")
+def gated_unit_loss(w: Tensors) -> Tensors:
+    """The same with atoms of norm 1, where a plain L1 and one weighted by norms are the same."""
+    return gated_loss(parity.unit(w))
+
+
 def coder(w: Tensors, **config: Any) -> Any:
     """sparsify's SparseCoder; it never normalises by itself."""
     from sparsify import SparseCoder, SparseCoderConfig

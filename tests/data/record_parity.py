@@ -64,6 +64,11 @@ def tied(w: Tensors) -> Tensors:
     return whole | {"r_mag": torch.zeros(M, dtype=torch.float64)}
 
 
+def unit(w: Tensors) -> Tensors:
+    """The same with atoms of norm 1."""
+    return w | {"W_dec": torch.nn.functional.normalize(w["W_dec"], dim=1)}
+
+
 def hostile(w: Tensors) -> bool:
     """Whether negative pre-activations are among the k largest of some samples, and others have more than k positive ones."""
     positive = ((w["x"] - w["b_dec"]) @ w["W_enc"] + w["b_enc"] > 0).sum(1)
