@@ -54,6 +54,15 @@ def test_on_a_dictionary_that_is_known_the_atoms_stay(tmp_path: Path) -> None:
     assert same_bits(made, again)
 
 
+def test_a_solver_teaches_an_encoder() -> None:
+    made = fit("topk", sparse_data(), dictionary=truth(), teacher="omp", k=K, steps=60, batch=256)
+    recipe: Any = made.metadata.training["recipe"]
+    assert (recipe["learner"], recipe["encoder"], recipe["teacher"]) == ("distil", "topk", "omp")
+    assert made.metadata.training["teacher_fvu"] < 0.05  # type: ignore[operator]
+    by_name = fit("distil", sparse_data(), dictionary=truth(), encoder="topk", teacher="omp", k=K, steps=60, batch=256)
+    assert same_bits(made, by_name)
+
+
 def test_from_a_source(tiny: type[Tiny]) -> None:
     source = parse_source(f"uniform:atoms={M},width={D},active={K}")
     made = fit("tiny", source, atoms=M, k=K, steps=20, batch=256, validate=source)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from fitting import BEAT, SMALL, K, M, Tiny, same_bits, sparse_data, tiny, with_kills
+from fitting import BEAT, SMALL, K, M, Tiny, same_bits, sparse_codes, sparse_data, tiny, truth, with_kills
 from sparsegap import registry
 from sparsegap.checkpoints import open_checkpoint
 from sparsegap.errors import InputError
@@ -66,6 +66,17 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(name: str, tiny: type[T
 
 
 @pytest.mark.usefixtures("beating")
+@pytest.mark.parametrize("known", [{"teacher": "omp"}, {"codes": sparse_codes()}], ids=["distil", "regression"])
+def test_killed_where_something_is_known(known: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = {**SMALL, "steps": 20, "keep_every": 4, "dictionary": truth(), **known}
+    straight = fit("topk", sparse_data(), **request)
+    assert straight.dictionary is request["dictionary"]
+    made, killed = with_kills(monkeypatch, 1, 20, lambda: fit("topk", sparse_data(), out=tmp_path / "run", **request))
+    assert killed
+    assert same_bits(made, straight)
+
+
+@pytest.mark.usefixtures("beating")
 def test_several_runs_killed_at_any_moment(tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = sparse_data()
     requests = [Request("topk", 2, M, 40, 3, label="a"), Request("tiny", 3, M, 60, 3, label="b"), Request("topk", 4, M, 60, 3, label="c")]
@@ -109,9 +120,17 @@ def test_interruption_saves_and_says_so(tmp_path: Path, stop_early: None) -> Non
 
     with pytest.raises(KeyboardInterrupt, match=r"stopped at step 20 of 60, kept in .*: the same command goes on from there"):
         fit("topk", x, out=tmp_path / "sae", report=interrupt, **SMALL)
+    assert len((tmp_path / "sae" / LOG).read_text().splitlines()) == 2
     reports: list[Progress] = []
     assert same_bits(fit("topk", x, out=tmp_path / "sae", report=reports.append, **SMALL), fit("topk", x, **SMALL))
     assert reports[0].resumed_at == 20
+
+
+def test_killed_between_the_record_and_the_removal_of_the_state(tiny: type[Tiny], tmp_path: Path) -> None:
+    made = fit("tiny", sparse_data(), out=tmp_path / "run", **SMALL)
+    (tmp_path / "run" / STATE).write_bytes(b"what the last step left")
+    assert same_bits(fit("tiny", sparse_data(), out=tmp_path / "run", **SMALL), made)
+    assert not (tmp_path / "run" / STATE).exists()
 
 
 def test_interruption_between_records_leaves_the_same_log(tiny: type[Tiny], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
