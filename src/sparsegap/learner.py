@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
-from sparsegap.encoder import Amortised
+from sparsegap.encoder import Amortised, Encoder
 from sparsegap.errors import InputError
 
 
@@ -81,6 +81,11 @@ class Learner(ABC):
     def __init__(self, task: Task) -> None:
         self.task = task
 
+    @classmethod
+    def preferred_batch(cls, atoms: int, k: int, rows: int | None) -> int:
+        """Rows of a batch where the person does not say. rows: of a recording; None for an endless stream."""
+        return 1024
+
     @property
     def sample_rows(self) -> int:
         """How many rows `begin` would like to see."""
@@ -105,6 +110,10 @@ class Learner(ABC):
     @abstractmethod
     def result(self) -> tuple[Amortised, Dictionary]:
         """The encoder and the dictionary as they stand."""
+
+    def reader(self, encoder: Amortised, dictionary: Dictionary) -> Encoder:
+        """What this learner's codes of new samples are read with, given its result: the encoder, where it learns one."""
+        return encoder
 
     @abstractmethod
     def flops(self) -> float:
