@@ -76,6 +76,15 @@ class Autoencoder:
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         return dict(zip(parameters, found, strict=True))
 
+    @torch.no_grad()
+    def fit_gain(self, x: Tensor) -> None:
+        """Scale the detectors of an affine encoder so that x̂ is as long as it should be: atoms alike overshoot many times over."""
+        if isinstance(self.encoder, Affine):
+            slots = self.encode(x)
+            made = self.decode(slots.values, slots.indices) - self.centre
+            gain = ((x - self.centre) * made).sum() / made.square().sum().clamp_min(1e-30)
+            self.encoder.weight.mul_(gain.clamp(1e-3, 1.0))
+
     def _densely(self, x: Tensor) -> Slots:
         dense = self.encoder(x)
         codes = Codes.from_dense(dense.detach())

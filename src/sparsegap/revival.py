@@ -73,7 +73,7 @@ def resampled(error: Tensor, chosen: Tensor, generator: torch.Generator) -> Tens
     return normalize(-error[drawn.to(error.device)])
 
 
-def fresh_length(lengths: Tensor, used: Tensor) -> float:
-    """Length of a new detector: a fifth of the mean of those in use."""
+def fresh_length(lengths: Tensor, used: Tensor, share: float) -> float:
+    """Length of a new detector: a share of the mean of those in use."""
     mean = float(lengths[used].mean()) if bool(used.any()) else 1.0
-    return 0.2 * mean if math.isfinite(mean) and mean > 0 else 0.2
+    return share * mean if math.isfinite(mean) and mean > 0 else share

@@ -36,7 +36,8 @@ class Joint(Learner):
     at k, plus AuxK. rate, warmup, decay, schedule: see `Schedule`. penalty: a fixed λ of an L1 penalty instead of a controlled one.
     sparsity_warmup: share of the steps over which the penalty rises. k_start: k to begin with, reaching `task.k` after `k_share`.
     revive: "auxk" lets dead atoms model what the others leave, "resample" makes them directions of badly reconstructed samples. dead_after:
-    samples without use from which an atom is dead. norm: "unit" atoms, or "free". gain: of the first detectors.
+    samples without use from which an atom is dead. norm: "unit" atoms, or "free". gain: of the first detectors, where
+    the atoms learn. cut_rate: factor on the rate of thresholds and biases, which else follow the detectors too slowly to hold L0 at k.
     Cost a step: 2·n·m·d for one dense product, 8·n·k·d for active atoms, and four readings of (m, d) matrices by Adam.
     """
 
@@ -141,7 +142,7 @@ class Joint(Learner):
         encoder.train()
         self.model = Autoencoder(encoder, dictionary, learns_atoms=task.dictionary is None)
         unit = ("atoms",) if self.norm == "unit" else ()
-        faster = {f"encoder.{name}": self.cut_rate for name in CUTS if name != "bias"}
+        faster = {} if takes_k else {f"encoder.{name}": self.cut_rate for name in CUTS if hasattr(encoder, name)}
         self.adam = Adam(self.model.parameters, betas=self.betas, unit=unit, faster=faster, clip=self.clip)
         self.idle = Idle(task.atoms, self.dead_after, task.device)
         penalty = None if self.penalty is None else self.penalty / self.scale
@@ -153,7 +154,10 @@ class Joint(Learner):
         encoder = self.model.encoder
         if not isinstance(encoder, Affine):
             return
-        encoder.weight.mul_(self.gain)
+        if self.task.dictionary is None:
+            encoder.weight.mul_(self.gain)
+        else:
+            self.model.fit_gain(centred + self.model.centre)
         if isinstance(self.sparsity, ByConstruction):
             return
         scores = (centred @ encoder.weight.T).flatten()
@@ -210,11 +214,16 @@ class Joint(Learner):
         chosen = taking_turns(dead, max(len(error) // 8, 1), number)
         directions = resampled(error, chosen, self.task.generator(number))
         chosen = chosen[: len(directions)]
-        length = fresh_length(encoder.weight.norm(dim=1), self.idle.stale <= self.idle.after)
-        model.atoms[chosen], encoder.weight[chosen] = directions, length * directions
+        used = self.idle.stale <= self.idle.after
+        model.atoms[chosen] = directions
+        competing = isinstance(self.sparsity, ByConstruction)  # where k are chosen a faint one never is
+        length = fresh_length(encoder.weight.norm(dim=1), used, 1.0 if competing else 0.2)
+        encoder.weight[chosen] = length * directions
         for name, parameter in self.adam.parameters.items():
             if parameter.shape[:1] == (self.task.atoms,):
                 self.adam.forget(name, chosen)
+            if parameter.shape == (self.task.atoms,) and bool(used.any()):
+                parameter[chosen] = parameter[used].mean()  # biases and thresholds as others have them
         self.idle.stale[chosen] = 0
 
 
