@@ -19,7 +19,8 @@ class Adam:
     """Moves tensors in place against their gradients, and holds two moments of each.
 
     parameters: by name. betas: decays of the moments. unit: names of matrices whose rows keep norm 1: the part of a gradient along its row
-    is removed, and the row renormalised after the step. faster: factors on the rate by name. clip: largest norm of all gradients together; longer ones are scaled down to it.
+    is removed, and the row renormalised after the step. faster: factors on the rate by name. clip: largest norm of all gradients together;
+    longer ones are scaled down to it.
     A step reads and writes each parameter and moment once; gradients are overwritten.
     """
 
