@@ -1,7 +1,8 @@
 """One training step and 300 of them, here and in the libraries of the field, on the same data from the same start.
 
-Run by hand from the repository's root, in an environment that has sparsegap and the peers (sae-lens, dictionary-learning, eai-sparsify;
-those that are missing are named and left out), on one core:
+Run by hand from the repository's root, on one core, in an environment that has sparsegap and the peers; those that are missing are named
+and left out. (sae-lens; dictionary-learning with nnsight<0.4, and eai-sparsify with schedulefree and natsort: their pinned requirements
+want `pip install --no-deps`.)
 
     OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.peers.training speed topk 640 5120
     OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.peers.training curve topk 128 1024 --lr 1e-3
