@@ -53,8 +53,9 @@ def add_auxk(gradients: dict[str, Tensor | None], model: Autoencoder, x: Tensor,
     _add(gradients.get("encoder.weight"), chosen, for_codes.T @ centred)
     _add(gradients.get("encoder.bias"), chosen, for_codes.sum(0))
     for name, sign in CUTS.items():
-        if name != "bias":
-            _add(gradients.get(f"encoder.{name}"), chosen, sign * share / encoder.n_atoms)
+        cut = gradients.get(f"encoder.{name}")
+        if name != "bias" and cut is not None:
+            _add(cut, chosen, sign * 10 * float(cut.abs().mean()))  # stronger than what moves those of others
 
 
 def _add(gradient: Tensor | None, chosen: Tensor, rows: Tensor | float) -> None:

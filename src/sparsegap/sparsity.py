@@ -82,17 +82,26 @@ class Penalised(Sparsity):
 
 
 class Targeted(Sparsity):
-    """weight·(L0/k − 1)², straight through the thresholds of a jumprelu encoder. Rajamanoharan et al. (2024), arXiv:2407.14435."""
+    """weight·(L0/k − 1)² + multiplier·L0/k, straight through the thresholds of a jumprelu encoder.
+
+    The square is that of Rajamanoharan et al. (2024), arXiv:2407.14435, which alone comes to rest above k; the multiplier, that of an
+    augmented Lagrangian, grows by the relative excess of each batch until it does not. No warm-up: thresholds begin where L0 is near k.
+    """
 
     def __init__(self, k: int, weight: float = 1.0) -> None:
         super().__init__(k)
         self.weight = weight
+        self.tensors = {"multiplier": torch.zeros((), dtype=torch.float64)}
 
     def loss(self, slots: Slots, model: Autoencoder, wanted: Tensor, strength: float) -> Tensor:
-        """The squared relative excess of the batch's mean L0."""
+        """The penalty of the batch's mean L0."""
         assert isinstance(model.encoder, JumpReLU)
-        l0 = model.encoder.l0_at_slots(slots.pre, slots.indices).mean()
-        return strength * self.weight * (l0 / self.k - 1).square()
+        ratio = model.encoder.l0_at_slots(slots.pre, slots.indices).mean() / self.k
+        return self.weight * (ratio - 1).square() + float(self.tensors["multiplier"]) * ratio
+
+    def observe(self, l0: float, share: float) -> None:
+        """Move the multiplier by the relative excess."""
+        self.tensors["multiplier"] += GAIN * share * min(max(l0 / self.k - 1, -0.2), 0.2)
 
 
 def keeper(model: Autoencoder, k: int, variance: float, penalty: float | None) -> Sparsity:
