@@ -34,7 +34,7 @@ LAYERS = (
     ("learners",),
     ("shards", "texts", "weights", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
-    ("recovery", "readers", "harvest", "recode", "fit_step", "fit", "diagnosis", "gap_record", "gap"),
+    ("recovery", "readers", "harvest", "recode", "fit", "diagnosis", "gap_record", "gap"),
     ("number_formats", "label_places", "charts", "rung_rows"),
     ("figures",),
     ("report",),
