@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from sparsegap.codes import Codes
+from sparsegap.screen import multiplies_bf16
 
 ALIKE = 0.9
 MISPLACED_RATIO = 2.0
@@ -54,13 +55,14 @@ class Usage:
             setattr(self, name, tensors[name].clone())
 
 
-def misfits(atoms: Tensor, usage: Usage, *, misplaced: bool) -> Tensor:
-    """Which atoms to begin again, as ascending indices: idle ones, the less used of two alike, and with `misplaced` those between others.
+def misfits(atoms: Tensor, usage: Usage, *, copies: bool, misplaced: bool) -> Tensor:
+    """Which atoms to begin again, as ascending indices: idle ones, with `copies` the less used of two alike, with `misplaced` those between.
 
     atoms: (m, d) at norm 1. Two are alike at a cosine above .9. An atom is misplaced where its samples keep twice the usual share of
-    their energy unexplained, and more than it explains of them; at most 5 % of the atoms at once. 2·m²·d FLOPs.
+    their energy unexplained, and more than it explains of them; at most 5 % of the atoms at once. 2·m²·d FLOPs for the copies.
     """
-    bad = (usage.times < 0.5) | _copies(atoms, usage.energy)
+    bad = usage.times < 0.5
+    bad = bad | _copies(atoms, usage.energy) if copies else bad
     if misplaced and bool((~bad).any()):
         missed = usage.missed / usage.times.clamp_min(0.5)
         suspect = (missed > MISPLACED_RATIO * missed[~bad].median()) & (usage.missed > usage.explained) & ~bad
@@ -73,6 +75,7 @@ def _copies(atoms: Tensor, energy: Tensor) -> Tensor:
     """(m,) which atoms are much like one that is used more."""
     found = torch.zeros(len(atoms), dtype=torch.bool)
     numbers = torch.arange(len(atoms))
+    atoms = atoms.bfloat16() if multiplies_bf16(atoms.device) else atoms
     for begin in range(0, len(atoms), BLOCK):
         rows = slice(begin, begin + BLOCK)
         alike = atoms[rows] @ atoms.T > ALIKE

@@ -194,7 +194,9 @@ class SolverLearner(Learner):
         return Outcome(missed / (2 * len(x)), missed / variance, float(codes.l0().float().mean()), idle, also)
 
     def _replace(self, residual: Tensor, number: int) -> None:
-        found = misfits(self.atoms, self.usage, misplaced=number > JUDGE_FROM * self.task.steps)
+        # All pairs of many atoms cost as much as a step: they are compared less often.
+        copies = number % (REPLACE_EVERY * -(-self.task.atoms // 8192)) == 0
+        found = misfits(self.atoms, self.usage, copies=copies, misplaced=number > JUDGE_FROM * self.task.steps)
         directions = missing_directions(residual, len(found))
         again = found[: len(directions)]
         self.atoms[again] = directions
