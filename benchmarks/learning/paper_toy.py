@@ -1,0 +1,114 @@
+"""The paper's toy, atoms and codes unknown: 16 atoms in 8 dimensions, 3 active, 1,024 samples to learn from and 1,024 to be judged on.
+
+Run by hand from the repository's root, on one core; prints a table and the seconds of each row.
+
+    OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.learning.paper_toy ours
+    OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python -m benchmarks.learning.paper_toy paper [--methods SAE SC]
+
+`ours`: fit("alternating", ...), five seeds of data and model. `paper`: its four methods as it runs them, five seeds of the model on one
+data set (`paper_methods`), 40,000 steps; in the last columns the values of its figure 4. latent: matched |Pearson| of test codes with
+the true ones. greedy: |Pearson| over coordinates, the paper's score of a dictionary, at which random atoms get .63. cosine: of atoms
+matched one to one. O'Neill, Gumran & Klindt (2024), arXiv:2411.13117.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+
+from benchmarks.learning import paper_methods as methods
+from torch import Tensor
+
+from sparsegap.codes import Codes
+from sparsegap.dictionary import Dictionary
+from sparsegap.fit import fit
+from sparsegap.metrics.dictionary_match import chance, dictionary_match, greedy_pearson
+from sparsegap.metrics.mcc import mcc
+from sparsegap.problem import KSparse
+from sparsegap.solve import solve
+from sparsegap.source import Sample
+from sparsegap.sources.uniform import Uniform
+
+M, D, K, SAMPLES, SEEDS = 16, 8, 3, 1024, 5
+PAPER = {"SAE": (0.57, 0.745), "SAE+ITO": (0.58, 0.745), "SC": (0.69, 0.845), "MLP32": (0.63, 0.79), "MLP256": (0.63, 0.845)}
+Scores = tuple[float, float, float]
+
+
+def toy(seed: int) -> Uniform:
+    """The data set."""
+    return Uniform(atoms=M, width=D, active=K, samples=SAMPLES, seed=seed)
+
+
+def scores(atoms: Tensor, codes: Codes, truth: Dictionary, test: Sample) -> Scores:
+    """latent, greedy, cosine."""
+    learned = Dictionary(atoms)
+    return mcc(codes, test.codes), greedy_pearson(learned, truth), dictionary_match(learned, truth).mcc
+
+
+def ours(steps: int, seeds: int) -> None:
+    """Alternating minimisation with its defaults, codes by exhaustive search."""
+    found, seconds = [], []
+    for seed in range(seeds):
+        source = toy(seed)
+        test = source.test(SAMPLES)
+        began = time.perf_counter()
+        made = fit("alternating", source, atoms=M, k=K, batch=SAMPLES, steps=steps, seed=seed)
+        seconds.append(time.perf_counter() - began)
+        codes = solve(KSparse(made.dictionary, K), test.x).codes
+        found.append(scores(made.dictionary.atoms, codes, source.dictionary, test))
+        latent, greedy, cosine = found[-1]
+        print(f"seed {seed}: latent {latent:.3f}  greedy {greedy:.3f}  cosine {cosine:.3f}  {seconds[-1]:.1f} s", flush=True)
+    medians = [statistics.median(column) for column in zip(*found, strict=True)]
+    print(f"median: latent {medians[0]:.3f}  greedy {medians[1]:.3f}  cosine {medians[2]:.3f}  slowest {max(seconds):.1f} s")
+
+
+def paper(names: list[str], steps: int, seeds: int, data_seed: int) -> None:
+    """A row a method: mean ± standard deviation over the seeds of the model."""
+    source = toy(data_seed)
+    x, test = source.batch(0, SAMPLES).x, source.test(SAMPLES)
+    random = [chance(M, source.dictionary, seed=seed).mcc for seed in range(20)]
+    print(f"data seed {data_seed}, {steps:,} steps, {seeds} seeds of the model; a random dictionary: cosine {statistics.mean(random):.3f}")
+    print(f"{'method':8}  {'latent':13}  {'greedy':13}  {'cosine':13}  {'GFLOP a run':>11}  {'seconds, all':>12}  paper: latent, greedy")
+    for name, trained in _trained(names, x, test.x, range(seeds), steps):
+        rows = [scores(trained.atoms[i], Codes.from_dense(trained.codes[i]), source.dictionary, test) for i in range(seeds)]
+        cells = [f"{statistics.mean(column):.3f} ± {statistics.pstdev(column):.3f}" for column in zip(*rows, strict=True)]
+        theirs = "  ".join(f"{value:.3f}" for value in PAPER[name])
+        print(f"{name:8}  {'  '.join(cells)}  {trained.flops / 1e9:11.1f}  {trained.seconds:12.0f}  {theirs}", flush=True)
+
+
+def _trained(names: list[str], x: Tensor, test: Tensor, seeds: range, steps: int) -> Iterator[tuple[str, methods.Trained]]:
+    def sae() -> methods.Trained:
+        return methods.autoencoder(x, test, M, 0, seeds, steps)
+
+    made: dict[str, methods.Trained] = {}
+    for name in names:
+        if name == "SC":
+            made[name] = methods.sparse_coding(x, test, M, seeds, steps)
+        elif name == "SAE":
+            made[name] = sae()
+        elif name == "SAE+ITO":
+            made[name] = methods.with_test_optimisation(made.get("SAE") or sae(), test)
+        else:
+            made[name] = methods.autoencoder(x, test, M, int(name.removeprefix("MLP")), seeds, steps)
+        yield name, made[name]
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["ours", "paper"])
+    parser.add_argument("--methods", nargs="*", choices=list(PAPER), default=list(PAPER))
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--data-seed", type=int, default=0)
+    asked = parser.parse_args()
+    if asked.what == "ours":
+        ours(asked.steps or 500, asked.seeds)
+    else:
+        paper(asked.methods, asked.steps or 40_000, asked.seeds, asked.data_seed)
+
+
+if __name__ == "__main__":
+    main()
