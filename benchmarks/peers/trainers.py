@@ -199,6 +199,8 @@ def sparsegap(setting: Setting, start: Start, *, half: bool = True, **options: o
         state["encoder.threshold"].fill_(start.threshold / learner.scale)
     learner.restore(state)
     learner.model.half &= half
+    if setting.lr is not None:
+        learner.sparsity.observe = lambda l0, share: None  # the penalty on L0 as the others have it, its weight fixed
     done = iter(range(1, 10**9))
 
     def codes(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ want `pip install --no-deps`.)
 
 `speed`: seconds of a step on a batch of 2,048, all trainers turn about in one process, so that a neighbour's noise meets all alike; the
 median of each, and the median of the ratios within a round. `curve`: FVU and L0 on 4,096 held-out samples as they learn, so that a
-claim about speed stands beside equal learning. Data: a planted sparse model, k of m atoms a sample, 2 % noise, a bias; E‖x‖² = d.
+claim about speed stands beside equal learning. Data: a planted sparse model, k of m atoms, 2 % noise and a bias; its variance is d.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Planted:
         self.bias = torch.nn.functional.normalize(torch.randn(d, generator=g), dim=0) * d**0.5 / 2
         self.k, self.seed = k, seed
         self.scale = 1.0
-        self.scale = float((0.75 * d) ** 0.5 / (self.batch(1024, -1) - self.bias).square().sum(1).mean().sqrt())
+        self.scale = float(d**0.5 / (self.batch(1024, -1) - self.bias).square().sum(1).mean().sqrt())
 
     def batch(self, n: int, step: int) -> Tensor:
         """(n, d), the same for the same step."""
