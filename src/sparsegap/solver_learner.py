@@ -145,6 +145,9 @@ class SolverLearner(Learner):
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state` gave."""
+        shape = (self.task.atoms, self.task.width)
+        if any(name not in tensors for name in self.state()) or tensors["atoms"].shape != shape:
+            raise InputError(f"the state does not fit: one of {type(self).__name__.lower()} with atoms of shape {shape} is needed")
         for name in ("atoms", "bias", "penalty", "learns_bias"):
             setattr(self, name, tensors[name].clone())
         for part in (self.usage, self.readout):

@@ -44,7 +44,7 @@ class Kmeans(SolverLearner):
             self._begin_again(centred, residual, number)
 
     def _begin_again(self, centred: Tensor, residual: Tensor, number: int) -> None:
-        """Misfits become the samples explained worst: at one active atom, what an atom leaves of its samples would lose them to it again."""
+        """Misfits become the samples explained worst: at one active atom, what one leaves of its samples would lose them to it."""
         found = misfits(self.atoms, self.usage, copies=True, misplaced=number > JUDGE_FROM * self.task.steps)
         worst = residual.square().sum(1).argsort(descending=True, stable=True)[: 4 * len(found) + 16]
         directions = missing_directions(centred[worst], len(found))

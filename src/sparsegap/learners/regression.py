@@ -45,8 +45,8 @@ class Regression(Learner):
     def begin(self, sample: Tensor) -> None:
         """Detectors begin as the known atoms, or as random directions; the mean of the data is what the encoder subtracts."""
         task = self.task
-        if not bool(sample.isfinite().all()):
-            raise InputError("the sample of the activations holds NaN or Inf")
+        if not 0 < float((sample.double() - sample.double().mean(0)).square().sum()) < math.inf:
+            raise InputError("all activations are the same, or some are not finite: there is nothing to learn")
         centre = sample.double().mean(0).float()
         random = torch.randn(task.atoms, task.width, generator=task.generator(0)) / math.sqrt(task.width)
         self._build(task.dictionary or Dictionary(random, centre))
