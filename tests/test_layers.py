@@ -28,7 +28,7 @@ LAYERS = (
     ("solvers", "metrics"),
     ("encoder", "affine"),
     ("encoders",),
-    ("sparse_ops", "schedule", "adam", "autoencoder", "revival", "sparsity", "misfits", "readout"),
+    ("sparse_ops", "schedule", "adam", "autoencoder", "revival", "sparsity", "misfits", "readout", "warm_start"),
     ("learner",),
     ("solver_learner",),
     ("learners",),

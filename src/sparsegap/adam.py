@@ -57,11 +57,11 @@ class Adam:
     def _move(self, name: str, gradient: Tensor, size: float) -> None:
         p, first, second = self.parameters[name], self.moments[f"{name}.1"], self.moments[f"{name}.2"]
         unit = name in self.unit
-        if p.device.type == "cpu" and p.dtype == torch.float32 and p.ndim == 2 and p.is_contiguous():
+        if p.device.type == "cpu" and p.dtype == torch.float32 and p.ndim >= 2 and p.is_contiguous():
             from sparsegap.kernels.adam import adam_rows
 
             arrays = (p.detach(), gradient.contiguous(), first, second)
-            adam_rows(*(tensor.numpy() for tensor in arrays), size, *self.betas, EPSILON, unit)
+            adam_rows(*(tensor.flatten(0, -2).numpy() for tensor in arrays), size, *self.betas, EPSILON, unit)
             return
         if unit:
             gradient = gradient - (gradient * p).sum(1, keepdim=True) * p

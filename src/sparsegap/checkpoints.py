@@ -113,8 +113,9 @@ def save_checkpoint(path: str | Path, encoder: Amortised, dictionary: Dictionary
     if centring is not None:
         tensors |= {"centring.mean": centring.mean, "centring.scale": torch.tensor(centring.scale)}
     data = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+    chosen = {name: getattr(encoder, name) for name in registry.keyword_only(type(encoder))}
     record = Record(
-        encoder=encoder_name(encoder), options={name: getattr(encoder, name) for name in registry.keyword_only(type(encoder))},
+        encoder=encoder_name(encoder), options={name: value for name, value in chosen.items() if value is not None},
         n_atoms=dictionary.n_atoms, width=dictionary.width, dtype=str(dictionary.atoms.dtype).removeprefix("torch."),
         sha256=hashlib.sha256(data).hexdigest(), versions=package_versions(), metadata=metadata or Metadata(),
     )

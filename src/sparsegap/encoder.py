@@ -130,6 +130,28 @@ def above(scores: Tensor, bound: Tensor) -> Tensor:
     return indices
 
 
+def largest(scores: Tensor, k: int) -> Codes:
+    """The k largest of each row of (n, m) scores as codes, largest first, without a gradient; those that are not positive are 0.
+
+    Of equal scores the lower atom wins, on a processor, where the scan is compiled.
+    """
+    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64, torch.bfloat16):
+        from sparsegap.kernels.select import topk_codes
+
+        return Codes(*topk_codes(scores, k), scores.shape[1])
+    values, indices = scores.detach().topk(k, dim=-1)
+    return Codes(indices, values.relu(), scores.shape[1])
+
+
+def largest_only(scores: Tensor, k: int) -> Tensor:
+    """Dense (n, m) scores, 0 but for the k largest of each row where these are positive; differentiable."""
+    chosen = largest(scores, k)
+    slots = chosen.indices.long()
+    # An unused slot names some atom that may be active in another slot: it adds 0 rather than overwriting.
+    values = torch.where(chosen.active, scores.gather(-1, slots), 0.0)
+    return torch.zeros_like(scores).scatter_add(-1, slots, values)
+
+
 def at(per_entry: Tensor, indices: Tensor) -> Tensor:
     """What (n, m) entries, or (m,) numbers of the atoms, are at slots (n, K): anything where a slot is unused."""
     places = indices.clamp_min(0).long()

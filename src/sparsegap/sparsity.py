@@ -41,7 +41,7 @@ class Sparsity(ABC):
 
 
 class ByConstruction(Sparsity):
-    """TopK and BatchTopK count for themselves."""
+    """TopK and BatchTopK count for themselves, and so does what keeps so many."""
 
     def loss(self, slots: Slots, model: Autoencoder, wanted: Tensor, strength: float) -> None:
         """None."""
@@ -106,7 +106,7 @@ class Targeted(Sparsity):
 
 def keeper(model: Autoencoder, k: int, variance: float, penalty: float | None) -> Sparsity:
     """The way that suits the encoder: an L1 penalty where one is given, its own way otherwise."""
-    if penalty is None and isinstance(model.encoder, TopK | BatchTopK):
+    if penalty is None and (isinstance(model.encoder, TopK | BatchTopK) or getattr(model.encoder, "keep", None) is not None):
         return ByConstruction(k)
     if penalty is None and isinstance(model.encoder, JumpReLU):
         return Targeted(k)

@@ -29,6 +29,8 @@ K = Annotated[int, typer.Option("--k", help="Active atoms of a sample: at most, 
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="The checkpoint; a stopped run goes on where it was.", show_default=False)]
 Known = Annotated[Path | None, typer.Option("--dictionary", metavar="PATH", help="Atoms that stay as they are.", show_default=False)]
 Teacher = Annotated[str | None, typer.Option(metavar="SOLVER", help="Learn this solver's codes on the dictionary.", show_default=False)]
+Start = Annotated[Path | None, typer.Option(metavar="FOLDER", help="A checkpoint whose encoder the student of a teacher begins as.",
+                                            show_default=False)]
 Codes = Annotated[bool, typer.Option("--codes", help="Learn the true codes of the source.")]
 CodesFrom = Annotated[Path | None, typer.Option("--codes-from", metavar="FOLDER", help="Learn these recorded codes.", show_default=False)]
 Validate = Annotated[Path | None, typer.Option(metavar="PATH", help="Activations to judge by as it learns.", show_default=False)]
@@ -54,24 +56,24 @@ TOLD = {"dictionary_mcc": "dictionary MCC", "recall_95": "atoms found", "code_mc
 
 
 def fit(name: Name, k: K, out: Out, activations: Activations = None, source: SourceText = None, atoms: Atoms = None,
-        dictionary: Known = None, teacher: Teacher = None, codes: Codes = False, codes_from: CodesFrom = None, validate: Validate = None,
-        patience: Patience = None, test: Test = None, steps: Steps = None, batch: Batch = None, lr: Rate = None, seed: Seed = 0,
-        device: Device = "cpu", normalise: Normalise = "none", tensorboard: Board = False, keep_every: KeepEvery = 200,
-        option: Options = None, sweep: Sweep = None, dry_run: DryRun = False) -> None:
+        dictionary: Known = None, teacher: Teacher = None, start: Start = None, codes: Codes = False, codes_from: CodesFrom = None,
+        validate: Validate = None, patience: Patience = None, test: Test = None, steps: Steps = None, batch: Batch = None,
+        lr: Rate = None, seed: Seed = 0, device: Device = "cpu", normalise: Normalise = "none", tensorboard: Board = False,
+        keep_every: KeepEvery = 200, option: Options = None, sweep: Sweep = None, dry_run: DryRun = False) -> None:
     """Train an encoder with its dictionary, on a dictionary that is known, or on a solver's codes; resumable to the same bits.
 
     The folder is a checkpoint that gap, encode and inspect open; training.jsonl in it is the course of the run.
     """
     from rich.console import Console
 
-    from sparsegap.checkpoints import open_dictionary
+    from sparsegap.checkpoints import open_checkpoint, open_dictionary
     from sparsegap.fit.request import Request
     from sparsegap.fit.session import Session, follow
 
     console = Console(highlight=False)
     data = _data(activations, source)
     known = None if dictionary is None else open_dictionary(dictionary)
-    first = Request(name, k, atoms, steps, seed, known, teacher)
+    first = Request(name, k, atoms, steps, seed, known, teacher, start=None if start is None else open_checkpoint(start).encoder)
     given = [*(option or []), *([] if lr is None else [f"rate={lr!r}"])]
     requests = _requests(first, given, sweep or [], known_codes=codes or codes_from is not None)
     judged = data if source is not None and patience is not None and validate is None else validate

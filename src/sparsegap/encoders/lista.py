@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
-from sparsegap.encoder import Amortised, above, at, parameter
+from sparsegap.encoder import Amortised, above, at, largest, largest_only, parameter
 from sparsegap.errors import InputError
 from sparsegap.gradient import shrink
 
@@ -24,7 +24,10 @@ class LISTA(Amortised):
     analytic: the weights are those of least generalised coherence with the atoms, min Σᵢⱼ⟨wᵢ, aⱼ⟩² with ⟨wᵢ, aᵢ⟩ = 1, fixed, and only
     a step (depth) and a threshold (depth, 1) are learned: wᵢ = G⁺aᵢ/(aᵢᵀG⁺aᵢ), G = atoms.T @ atoms.
     Otherwise training begins at exactly `depth` iterations of ISTA on the Lasso with this `penalty`.
-    Gregor & LeCun (2010), ICML; Chen, Liu, Wang & Yin (2018), arXiv:1808.10038; Liu, Chen, Wang & Yin (2019), ICLR (ALISTA).
+    keep: every layer keeps only the so many largest of what it shrinks, so no code has more: learned iterative hard thresholding, where
+    no penalty shrinks amplitudes and a threshold may be negative (codes ≥ 0 only). None keeps all.
+    Gregor & LeCun (2010), ICML; Chen, Liu, Wang & Yin (2018), arXiv:1808.10038; Liu, Chen, Wang & Yin (2019), ICLR (ALISTA);
+    hard thresholding: Blumensath & Davies (2009), arXiv:0805.0510, learned: Xin, Wang, Gao & Wipf (2016), arXiv:1605.01636.
     """
 
     UNITS = ("threshold", "pre_bias")
@@ -32,7 +35,8 @@ class LISTA(Amortised):
     atoms: Tensor | None
 
     def __init__(self, weight: Tensor, threshold: Tensor | None = None, atoms: Tensor | None = None, pre_bias: Tensor | None = None,
-                 step: Tensor | None = None, *, depth: int, tied: bool = False, nonnegative: bool = True, analytic: bool = False) -> None:
+                 step: Tensor | None = None, *, depth: int, tied: bool = False, nonnegative: bool = True, analytic: bool = False,
+                 keep: int | None = None) -> None:
         super().__init__()
         self.depth, self.tied, self.nonnegative, self.analytic = int(depth), bool(tied), bool(nonnegative), bool(analytic)
         held = 1 if tied or analytic else depth
@@ -41,6 +45,9 @@ class LISTA(Amortised):
         if (atoms is None) != (depth == 1) or (step is None) == analytic:
             raise InputError("a lista encoder needs atoms from depth 2 on, and a step where it is analytic, and only there")
         _, m, d = weight.shape
+        if keep is not None and not (nonnegative and 1 <= keep <= m):
+            raise InputError(f"a lista encoder keeps between 1 and {m} atoms, and only of codes without signs, not {keep}")
+        self.keep = keep
         self._hold("weight", weight, tuple(weight.shape))
         self._hold("atoms", atoms, (m, d))
         self.threshold = parameter("threshold", threshold, (depth, 1 if analytic else m))
@@ -49,7 +56,8 @@ class LISTA(Amortised):
 
     @classmethod
     def from_dictionary(cls, dictionary: Dictionary, *, bias: bool = True, pre_bias: bool = True, seed: int = 0, depth: int = 3,
-                        tied: bool = False, nonnegative: bool = True, analytic: bool = False, penalty: float = 0.1, **options: Any) -> Self:
+                        tied: bool = False, nonnegative: bool = True, analytic: bool = False, penalty: float = 0.1, keep: int | None = None,
+                        **options: Any) -> Self:
         """The encoder to begin training from. bias: whether it has thresholds. Raises InputError for what makes no sparse codes."""
         if depth < 1:
             raise InputError(f"a lista encoder needs depth at least 1, not {depth}")
@@ -61,7 +69,7 @@ class LISTA(Amortised):
         threshold = atoms.new_full((depth, 1 if analytic else len(atoms)), step * penalty)
         return cls(held, threshold if bias else None, None if depth == 1 else atoms, dictionary.bias if pre_bias else None,
                    atoms.new_full((depth,), step) if analytic else None,
-                   depth=depth, tied=tied, nonnegative=nonnegative, analytic=analytic, **options)
+                   depth=depth, tied=tied, nonnegative=nonnegative, analytic=analytic, keep=keep, **options)
 
     @property
     def n_atoms(self) -> int:
@@ -76,10 +84,10 @@ class LISTA(Amortised):
     def forward(self, x: Tensor) -> Tensor:
         """(n, d) to dense codes (n, m), differentiable."""
         centred = self.centred(x)
-        z = shrink(self._push(centred, 0), self._threshold(0), self.nonnegative)
+        z = self._shrunk(self._push(centred, 0), 0)
         for layer in range(1, self.depth):
             assert self.atoms is not None
-            z = shrink(z + self._push(centred - z @ self.atoms, layer), self._threshold(layer), self.nonnegative)
+            z = self._shrunk(z + self._push(centred - z @ self.atoms, layer), layer)
         return z
 
     @torch.no_grad()
@@ -89,7 +97,7 @@ class LISTA(Amortised):
         codes = self._collected(self._push(centred, 0), 0)
         for layer in range(1, self.depth):
             scores = self._push(centred - self._synthesised(codes), layer)
-            codes = self._collected(scores.scatter_add_(1, codes.indices.long(), codes.values), layer)
+            codes = self._collected(scores.scatter_add_(1, codes.indices.long(), codes.values.to(scores)), layer)
         return codes
 
     def _hold(self, name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
@@ -108,9 +116,16 @@ class LISTA(Amortised):
     def _threshold(self, layer: int) -> Tensor:
         return self.weight.new_zeros(1) if self.threshold is None else self.threshold[layer]
 
+    def _shrunk(self, scores: Tensor, layer: int) -> Tensor:
+        """What a layer makes of scores (n, m), differentiable."""
+        shrunk = shrink(scores, self._threshold(layer), self.nonnegative)
+        return shrunk if self.keep is None else largest_only(shrunk, self.keep)
+
     def _collected(self, scores: Tensor, layer: int) -> Codes:
-        """Shrunk scores (n, m) as codes."""
+        """Shrunk scores (n, m) as codes; the scores are overwritten."""
         threshold = self._threshold(layer)
+        if self.keep is not None:
+            return largest(scores.sub_(threshold), self.keep)
         strength = scores if self.nonnegative else scores.abs()
         indices = above(strength, threshold.expand(self.n_atoms))
         values = shrink(at(scores, indices), at(threshold.expand(self.n_atoms), indices), self.nonnegative)
@@ -120,7 +135,7 @@ class LISTA(Amortised):
         if codes.width == 0:
             return self.weight.new_zeros(len(codes), self.width)
         assert self.atoms is not None
-        return nn.functional.embedding_bag(codes.indices, self.atoms, per_sample_weights=codes.values, mode="sum")
+        return nn.functional.embedding_bag(codes.indices, self.atoms, per_sample_weights=codes.values.to(self.atoms), mode="sum")
 
 
 def _ista_step(dictionary: Dictionary) -> float:

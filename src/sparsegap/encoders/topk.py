@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sparsegap.affine import Affine
 from sparsegap.codes import Codes
+from sparsegap.encoder import largest, largest_only
 from sparsegap.errors import InputError
 
 
@@ -26,11 +27,7 @@ class TopK(Affine):
 
     def activate(self, pre: Tensor) -> Tensor:
         """The k largest, where positive; 0 elsewhere."""
-        chosen = self.select(pre.detach())
-        slots = chosen.indices.long()
-        # An unused slot names some atom that may be active in another slot: it adds 0 rather than overwriting.
-        values = torch.where(chosen.active, pre.gather(-1, slots), 0.0)
-        return torch.zeros_like(pre).scatter_add(-1, slots, values)
+        return largest_only(pre, self.k)
 
     def slots(self, pre: Tensor) -> Tensor:
         """Indices (n, k) int32 of the k largest, largest first; −1 where they are not positive."""
@@ -39,9 +36,4 @@ class TopK(Affine):
 
     def select(self, pre: Tensor) -> Codes:
         """The k largest as codes, largest first."""
-        if pre.device.type == "cpu" and pre.dtype in (torch.float32, torch.float64, torch.bfloat16):
-            from sparsegap.kernels.select import topk_codes
-
-            return Codes(*topk_codes(pre, self.k), self.n_atoms)
-        values, indices = pre.detach().topk(self.k, dim=-1)
-        return Codes(indices, values.relu(), self.n_atoms)
+        return largest(pre, self.k)

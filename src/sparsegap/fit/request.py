@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from torch import Tensor
+
 from sparsegap import registry
 from sparsegap.dictionary import Dictionary
+from sparsegap.encoder import Amortised
 from sparsegap.errors import InputError
 from sparsegap.learner import Learner, Task
 
 JOINT, REGRESSION, DISTIL = "joint", "regression", "distil"
 # Keyword-only parameters of a learner or an encoder that the request itself decides.
-DECIDED = ("encoder", "encoder_options", "teacher", "k")
+DECIDED = ("encoder", "encoder_options", "teacher", "start", "k")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Request:
 
     name: an encoder ("topk") or a learner ("online"). k: active atoms of a sample. atoms, steps: None for what the data suggest.
     dictionary: atoms that are known and stay. teacher: a solver whose codes on that dictionary the encoder learns.
+    start: an encoder, reading raw activations, whose codes that training begins at.
     options: of the learner and of the encoder, by name. label: what to call the run among others; its sub-folder.
     """
 
@@ -36,6 +40,7 @@ class Request:
     teacher: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
+    start: Amortised | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Plan:
     options: dict[str, Any]
     encoder_options: dict[str, Any]
     known: Dictionary | None = None
+    start: Amortised | None = None
 
     def make(self) -> Learner:
         """A new learner, not begun. Raises InputError for options that make no sense."""
@@ -80,6 +86,10 @@ class Plan:
             given["encoder_options"] = self.encoder_options
         if "teacher" in taken and self.teacher is not None:
             given["teacher"] = self.teacher
+        if self.start is not None:
+            if "start" not in taken:
+                raise InputError(f"{self.learner} has no use for a start: with a dictionary and a teacher the student begins there")
+            given["start"] = self.start
         return cast(Learner, made(self.task, **given))
 
     def recipe(self) -> dict[str, Any]:
@@ -91,6 +101,8 @@ class Plan:
             told["dictionary"] = fingerprint(task.dictionary)
         if self.teacher is not None:
             told["teacher"] = self.teacher
+        if self.start is not None:
+            told["start"] = _hash(*self.start.state_dict().values())
         told |= {name: value for name, value in self._defaults().items() if name not in told}
         return cast(dict[str, Any], json.loads(json.dumps(told | self.options | self.encoder_options, default=repr)))
 
@@ -105,8 +117,13 @@ class Plan:
 
 def fingerprint(dictionary: Dictionary) -> str:
     """A short hash of the atoms and the bias."""
-    digest = hashlib.sha256(dictionary.atoms.cpu().numpy().tobytes())
-    digest.update(dictionary.bias.cpu().numpy().tobytes())
+    return _hash(dictionary.atoms, dictionary.bias)
+
+
+def _hash(*tensors: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

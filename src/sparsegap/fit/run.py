@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
+from sparsegap.encoder import Amortised
 from sparsegap.fit.request import Progress, Request
 from sparsegap.source import Source
 
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
 
 def fit(name: str, data: Data, *, k: int, atoms: int | None = None, steps: int | None = None, batch: int | None = None, seed: int = 0,
         out: str | Path | None = None, dictionary: Dictionary | str | Path | None = None, codes: Codes | str | Path | bool | None = None,
-        teacher: str | None = None, validate: Data | None = None, patience: int | None = None, normalise: str = "none",
-        keep_every: int = 200, device: str = "cpu", report: Callable[[Progress], None] | None = None, tensorboard: bool = False,
-        **options: Any) -> Checkpoint:
+        teacher: str | None = None, start: Amortised | str | Path | None = None, validate: Data | None = None,
+        patience: int | None = None, normalise: str = "none", keep_every: int = 200, device: str = "cpu",
+        report: Callable[[Progress], None] | None = None, tensorboard: bool = False, **options: Any) -> Checkpoint:
     """Train an encoder and a dictionary, or one of the two, on activations (n, d).
 
     name: an encoder ("topk") or a learner ("online"); `sparsegap list` shows both. What is known decides what is learned: nothing, an
     encoder and atoms; `dictionary` (a Dictionary or a path), an encoder for atoms that stay; `codes` (of every row; True for a source,
     which knows its own), an encoder and atoms that give these codes; `dictionary` and `teacher` (a solver, "omp"), an encoder that gives
-    the solver's codes.
+    the solver's codes; with `codes` too, those are taken for the solver's, and need not be found again with every epoch. start: of the
+    latter, an encoder for these atoms (or the path of its checkpoint) that the student begins as.
     data: activations, a tensor, a path, or a source. atoms: m; known with a dictionary or codes. steps: by default `default_steps`. batch:
     rows a step, by default what the learner prefers. out: a folder for the checkpoint; a run stopped there goes on when called with the
     same request, and a finished one is opened. validate: rows to judge by, twenty times over the run, with codes as the learner reads them;
@@ -43,7 +45,7 @@ def fit(name: str, data: Data, *, k: int, atoms: int | None = None, steps: int |
     Cost: `expected` measures it beforehand. Raises InputError for a request that makes no sense, a batch with NaN (naming it; the last
     state stays), or a folder that holds something else.
     """
-    request = Request(name, k, atoms, steps, seed, _dictionary(dictionary), teacher, options)
+    request = Request(name, k, atoms, steps, seed, _dictionary(dictionary), teacher, options, start=_encoder(start))
     return fit_all([request], data, batch=batch, seed=seed, out=out, codes=codes, validate=validate, patience=patience, normalise=normalise,
                    keep_every=keep_every, device=device, report=report, tensorboard=tensorboard)[0]
 
@@ -70,3 +72,11 @@ def _dictionary(given: Dictionary | str | Path | None) -> Dictionary | None:
     from sparsegap.checkpoints import open_dictionary
 
     return open_dictionary(given)
+
+
+def _encoder(given: Amortised | str | Path | None) -> Amortised | None:
+    if given is None or isinstance(given, Amortised):
+        return given
+    from sparsegap.checkpoints import open_checkpoint
+
+    return open_checkpoint(given).encoder

@@ -159,7 +159,8 @@ def _plan(request: Request, data: Scaled) -> Plan:
         raise InputError(f"the number of steps must be at least 1, not {request.steps}")
     task = Task(atoms, stream.width, request.k, request.steps or default_steps(stream.rows, stream.batch), stream.batch, request.seed,
                 None if known is None else unfolded(known, data.scale).to(torch.float32).to(data.device), data.device)
-    return Plan(request.label, learner, encoder, task, request.teacher, options, encoder_options, known)
+    return Plan(request.label, learner, encoder, task, request.teacher, options, encoder_options, known,
+                None if request.start is None else request.start.rescaled(1 / data.scale).to(data.device))
 
 
 def _atoms(request: Request, code_atoms: int | None) -> int:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sparsegap import registry
 from sparsegap.adam import Adam
-from sparsegap.affine import Affine
 from sparsegap.autoencoder import Autoencoder, Slots
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
@@ -22,8 +21,8 @@ from sparsegap.learner import Batch, Learner, Outcome, Task
 from sparsegap.problem import KSparse, Lasso, Problem
 from sparsegap.schedule import Schedule, Shape, risen
 from sparsegap.solve import solve
-from sparsegap.sparse_ops import detect
 from sparsegap.sparsity import Sparsity, keeper
+from sparsegap.warm_start import begin_as, settle_layers
 
 FIRST_ROWS = 1024
 Loss = Literal["both", "codes", "reconstruction"]
@@ -35,14 +34,18 @@ class Distil(Learner):
     Loss, in shares of the variance: `code_weight`·‖(ẑ − z)·‖atom‖‖² and, for atoms the teacher uses and the student misses, the squared
     amount by which their pre-activation falls short of the teacher's value, which is how they come to be chosen ("codes"); plus the
     unexplained share ("reconstruction"); or the sum ("both"). Encoders that do not count their active atoms are held at k as by `joint`.
-    teacher: a solver's name, with teacher_options; from_student: it begins at the student's codes.
-    Cost a step: the teacher's on the batch, one dense product, and 16·n·k·d for active atoms.
+    Each layer of a lista before its last adds `early_weight` times what it leaves unexplained. A lista or mlp keeps k atoms where the
+    teacher does, unless keep=none.
+    teacher: a solver's name, with teacher_options; from_student: it begins at the student's codes. Batches that come with codes need none.
+    start: an encoder whose codes training begins at (`begin_as`); without it, at what the dictionary alone suggests.
+    Cost a step: the teacher's on the batch, a dense product a layer, and 16·n·k·d for active atoms.
     """
 
     def __init__(self, task: Task, *, encoder: str = "topk", encoder_options: Mapping[str, Any] | None = None, teacher: str = "omp",
                  teacher_options: Mapping[str, Any] | None = None, penalty: float | None = None, loss: Loss = "both",
-                 code_weight: float = 0.3, miss_weight: float = 1.0, from_student: bool = False, rate: float = 3e-3, warmup: float = 0.05,
-                 decay: float = 0.7, schedule: Shape = "linear", clip: float | None = None) -> None:
+                 code_weight: float = 0.3, miss_weight: float = 1.0, early_weight: float = 0.1, from_student: bool = False,
+                 start: Amortised | None = None, rate: float = 3e-3, warmup: float = 0.05, decay: float = 0.7,
+                 schedule: Shape = "linear", clip: float | None = None) -> None:
         super().__init__(task)
         if task.dictionary is None:
             raise InputError("distil needs a dictionary: a solver's codes are codes of given atoms")
@@ -52,17 +55,23 @@ class Distil(Learner):
         self.teacher, self.teacher_options, self.penalty, self.from_student = teacher, dict(teacher_options or {}), penalty, from_student
         registry.check_options(teacher, registry.member("solvers", teacher), self.teacher_options)
         self.code_weight = 0.0 if loss == "reconstruction" else code_weight
-        self.miss_weight, self.reconstruction = miss_weight, loss != "codes"
+        self.miss_weight, self.early_weight, self.reconstruction = miss_weight, early_weight, loss != "codes"
+        self.start = start
         self.schedule, self.clip = Schedule(rate, task.steps, warmup, decay, schedule), clip
         self.scale = 1.0
 
     def begin(self, sample: Tensor) -> None:
-        """The encoder that `from_dictionary` makes, in units in which the data has a variance of 1 a dimension."""
+        """The start, or the encoder that `from_dictionary` makes, in units in which the data has a variance of 1 a dimension."""
         variance = float((sample.double() - sample.double().mean(0)).square().sum(1).mean())
         if not variance > 0 or not math.isfinite(variance):
             raise InputError("all activations are the same, or some are not finite: there is nothing to learn")
         self._build(math.sqrt(variance / self.task.width))
-        self.model.fit_gain(sample[:FIRST_ROWS].to(self.model.atoms) / self.scale)
+        rows = sample[:FIRST_ROWS].to(self.model.atoms) / self.scale
+        if self.start is None:
+            self.model.fit_gain(rows)
+            return
+        begin_as(self.model.encoder, self.start.rescaled(self.scale))
+        settle_layers(self.model, rows)
 
     def step(self, batch: Batch, number: int) -> Outcome:
         """Learn from a batch and the teacher's codes of it. Raises InputError, with the state unchanged, where it is not finite."""
@@ -70,14 +79,14 @@ class Distil(Learner):
         if not bool(x.isfinite().all()):
             raise InputError(f"batch {number} holds NaN or Inf")
         slots = self.model.encode(x)
-        taught = self.teach(x, slots)
+        taught = self._known(batch.codes, x) if batch.codes is not None else self.teach(x, slots)
         error = self.model.decode(slots.values, slots.indices) - x
         unexplained = error.square().sum() / x.numel()
         fvu, l0 = float(unexplained.detach()), float(torch.count_nonzero(slots.values.detach())) / len(x)
         if not math.isfinite(fvu):
             raise InputError(f"training diverged at batch {number}: a lower rate may help")
         codes = self._of_codes(x, slots, taught) / x.numel()
-        loss = self.code_weight * codes + (unexplained if self.reconstruction else 0.0)
+        loss = self.code_weight * codes + (unexplained + self._early(slots, x) if self.reconstruction else 0.0)
         pressure = self.sparsity.loss(slots, self.model, x, risen(number, self.task.steps, 0.1))
         gradients = self.model.gradients(loss if pressure is None else loss + pressure)
         self.adam.step(gradients, self.schedule.rate(number), number)
@@ -121,7 +130,9 @@ class Distil(Learner):
         assert known is not None
         self.scale = scale
         dictionary = Dictionary(known.atoms.float(), (known.bias.double() / scale).float()).to(task.device)
-        given = ({"k": task.k} if "k" in registry.options(self.encoder_class) else {}) | self.encoder_options
+        takes = registry.options(self.encoder_class)
+        counts = ("k",) if self.penalty is not None else ("k", "keep")
+        given = {name: task.k for name in counts if name in takes} | self.encoder_options
         encoder: Amortised = self.encoder_class.from_dictionary(dictionary, seed=task.seed, **given).to(task.device)
         encoder.train()
         self.model = Autoencoder(encoder, dictionary, learns_atoms=False)
@@ -136,15 +147,24 @@ class Distil(Learner):
         targets, missed = _compared(slots, taught)
         norms = self._norms[slots.indices.clamp_min(0).long()] * (slots.indices >= 0)
         wrong = ((slots.values - targets) * norms).square().sum()
-        encoder = self.model.encoder
-        if not isinstance(encoder, Affine) or self.miss_weight == 0:
+        pre = slots.pre_at(torch.where(missed, taught.indices, -1)) if self.miss_weight else None
+        if pre is None:
             return wrong
-        indices = torch.where(missed, taught.indices, -1)
-        centre = encoder.pre_bias
-        centred = x if centre is None else x - centre
-        pre = detect(centred, encoder.weight, encoder.bias, indices)
         short = (taught.values - pre).relu() * missed * self._norms[taught.indices.long()]
         return wrong + self.miss_weight * short.square().sum()
+
+    def _early(self, slots: Slots, x: Tensor) -> Tensor | float:
+        """What the layers before the last leave unexplained: the residuals that the layers after them see."""
+        left: Tensor | float = 0.0
+        while slots.before is not None and slots.product is not None and self.early_weight:
+            left = left + slots.product.x.square().sum()
+            slots = slots.before
+        return self.early_weight * left / x.numel()
+
+    def _known(self, codes: Codes, x: Tensor) -> Codes:
+        if codes.n_atoms != self.task.atoms:
+            raise InputError(f"the teacher's codes are over {codes.n_atoms} atoms, but the dictionary has {self.task.atoms}")
+        return Codes(codes.indices.to(x.device), codes.values.to(x) / self.scale, codes.n_atoms)
 
     def _settle(self, slots: Slots, l0: float, number: int) -> None:
         encoder = self.model.encoder
