@@ -169,6 +169,14 @@ def test_kmeans_finds_directions_and_its_codes_are_one_hot() -> None:
     assert torch.equal(codes.compact().indices.flatten().long(), nearest)
 
 
+def test_kmeans_learns_with_one_active_atom_whatever_k_reads() -> None:
+    x = source(atoms=12, width=8, active=2).batch(0, 200).x
+    learner = Kmeans(task(k=3), bias="zero")
+    learner.begin(x)
+    assert [float(learner.step(Batch(x), number).l0) for number in (1, 30)] == [1, 1]
+    assert int(learner.reader(*learner.result()).encode(x).l0().max()) == 3
+
+
 def test_a_step_of_kmeans_without_a_past_is_the_mean_weighted_by_the_gain() -> None:
     x = source(atoms=12, width=8, active=2).batch(0, 200).x
     learner = Kmeans(task(k=1), bias="zero", replace=False)

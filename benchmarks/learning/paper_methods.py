@@ -1,4 +1,4 @@
-"""The four methods of arXiv:2411.13117 as it trains them, every seed of the model in one tensor program (the seed is the first axis).
+"""The four methods of arXiv:2411.13117 as it trains them, all seeds in one tensor program: the first axis, of x (seeds, n, d) too.
 
 Atoms and codes are unknown. Loss: mean over samples and width of (x − x̂)², plus l1 times the mean over samples and atoms of |z|.
 Full batches, Adam at a constant rate, no biases, atoms put back to norm 1 before each forward pass. Sparse coding, and the inference-time
@@ -54,22 +54,21 @@ def to_unit(atoms: Tensor) -> None:
 
 def optimised_codes(x: Tensor, atoms: Tensor) -> Tensor:
     """ITO: codes exp(u) for atoms that stay, by Adam on u from −10. (seeds, n, m)."""
-    u = torch.full((len(atoms), len(x), atoms.shape[1]), COLD, requires_grad=True)
+    u = torch.full((*x.shape[:2], atoms.shape[1]), COLD, requires_grad=True)
     minimise([u], lambda: loss(u.exp(), atoms, x), TEST_STEPS, TEST_RATE)
     return u.exp().detach()
 
 
 def autoencoder(x: Tensor, test: Tensor, m: int, hidden: int, seeds: Sequence[int], steps: int) -> Trained:
     """SAE (hidden 0): z = relu(xW). MLP: z = relu(relu(xV)W). 10·m·d operations a sample and step, or 4·h·d + 6·h·m + 6·m·d."""
-    began, d = time.perf_counter(), x.shape[1]
+    began, (_, n, d) = time.perf_counter(), x.shape
     widths = [d, *([hidden] if hidden else []), m, d]
     *layers, atoms = _linear(widths, seeds)
 
     def encode(x: Tensor) -> Tensor:
-        z = x.expand(len(seeds), *x.shape)
         for layer in layers:
-            z = (z @ layer).relu()
-        return z
+            x = (x @ layer).relu()
+        return x
 
     def value() -> Tensor:
         to_unit(atoms)
@@ -81,7 +80,7 @@ def autoencoder(x: Tensor, test: Tensor, m: int, hidden: int, seeds: Sequence[in
         codes = encode(test)
     a_sample = 10 * m * d if not hidden else 4 * hidden * d + 6 * hidden * m + 6 * m * d
     a_step = ADAM * sum(p[0].numel() for p in [*layers, atoms]) + 3 * m * d
-    flops = steps * (len(x) * a_sample + a_step) + len(test) * 2 * sum(layer[0].numel() for layer in layers)
+    flops = steps * (n * a_sample + a_step) + test.shape[1] * 2 * sum(layer[0].numel() for layer in layers)
     return Trained(atoms.detach(), codes, flops, time.perf_counter() - began)
 
 
@@ -89,15 +88,15 @@ def with_test_optimisation(trained: Trained, test: Tensor) -> Trained:
     """The same atoms, ITO's codes: SAE+ITO."""
     began = time.perf_counter()
     codes = optimised_codes(test, trained.atoms)
-    return Trained(trained.atoms, codes, trained.flops + ito_flops(len(test), *trained.atoms.shape[1:]),
+    return Trained(trained.atoms, codes, trained.flops + ito_flops(test.shape[1], *trained.atoms.shape[1:]),
                    trained.seconds + time.perf_counter() - began)
 
 
 def sparse_coding(x: Tensor, test: Tensor, m: int, seeds: Sequence[int], steps: int) -> Trained:
     """Codes of all training samples and the atoms learned together; codes of the test samples by ITO."""
-    began = time.perf_counter()
-    u = torch.full((len(seeds), len(x), m), COLD, requires_grad=True)
-    atoms = torch.stack([torch.randn(m, x.shape[1], generator=_generator(seed)) for seed in seeds]).requires_grad_()
+    began, (_, n, width) = time.perf_counter(), x.shape
+    u = torch.full((len(seeds), n, m), COLD, requires_grad=True)
+    atoms = torch.stack([torch.randn(m, width, generator=_generator(seed)) for seed in seeds]).requires_grad_()
 
     def value() -> Tensor:
         to_unit(atoms)
@@ -105,8 +104,7 @@ def sparse_coding(x: Tensor, test: Tensor, m: int, seeds: Sequence[int], steps: 
 
     minimise([u, atoms], value, steps, RATE)
     to_unit(atoms)
-    n, width = x.shape
-    flops = steps * (n * m * (6 * width + ADAM) + (ADAM + 3) * m * width) + ito_flops(len(test), m, width)
+    flops = steps * (n * m * (6 * width + ADAM) + (ADAM + 3) * m * width) + ito_flops(test.shape[1], m, width)
     learned = atoms.detach()
     return Trained(learned, optimised_codes(test, learned), flops, time.perf_counter() - began)
 

@@ -28,6 +28,11 @@ class Kmeans(SolverLearner):
         super().__init__(task, nonnegative=nonnegative, bias=bias, window=window * task.k, replace=False)
         self.begins_again = replace
 
+    @classmethod
+    def preferred_batch(cls, atoms: int, k: int, rows: int | None) -> int:
+        """Some sixteen uses of an atom, within 1,024 and 8,192 rows."""
+        return min(max(1024, 16 * atoms), 8192)
+
     def target(self, number: int) -> int:
         """One active atom."""
         return 1
@@ -45,7 +50,9 @@ class Kmeans(SolverLearner):
 
     def _begin_again(self, centred: Tensor, residual: Tensor, number: int) -> None:
         """Misfits become the samples explained worst: at one active atom, what one leaves of its samples would lose them to it."""
-        found = misfits(self.atoms, self.usage, copies=True, misplaced=number > JUDGE_FROM * self.task.steps)
+        # All pairs of many atoms cost as much as a step: they are compared less often.
+        copies = number % (REPLACE_EVERY * -(-self.task.atoms // 8192)) == 0
+        found = misfits(self.atoms, self.usage, copies=copies, misplaced=number > JUDGE_FROM * self.task.steps)
         worst = residual.square().sum(1).argsort(descending=True, stable=True)[: 4 * len(found) + 16]
         directions = missing_directions(centred[worst], len(found))
         again = found[: len(directions)]
