@@ -42,12 +42,14 @@ class SolverLearner(Learner):
     solver: the inner step, any of `sparsegap list solvers`, "auto" for OMP, or exhaustive search where
     supports are few. rise: share of the steps over which the active atoms of a
     sample rise from `k_start` to k. penalty: of a Lasso solver, where it should end there instead of at a mean of k active atoms.
+    polish: share of the steps, the last ones, in which OMP takes over from a Lasso solver: the penalty finds the atoms from fewer samples,
+    but shrinks, so that they settle somewhat beside their places.
     nonnegative: codes ≥ 0. bias: "zero", "mean" (of the data, and learned from there) or "auto": the mean where it holds over a quarter
     of the data's energy. window: uses of an atom that it remembers. replace: whether misfits begin again.
     """
 
     def __init__(self, task: Task, *, solver: str = "auto", k_start: int = 1, rise: float = 0.5, penalty: float | None = None,
-                 nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
+                 polish: float = 0.3, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
         super().__init__(task)
         if task.dictionary is not None:
             raise InputError("this learner learns the atoms: leave out the dictionary, or train an encoder for it (topk, lista, ...)")
@@ -61,6 +63,8 @@ class SolverLearner(Learner):
             raise InputError(f"bias must be auto, zero or mean, not '{bias}'")
         if window < 1:
             raise InputError(f"window must be at least 1 use of an atom, not {window}")
+        if not 0 <= polish <= 1:
+            raise InputError(f"polish is a share of the steps, between 0 and 1, not {polish:g}")
         if penalty is not None and not penalty > 0:
             raise InputError(f"the penalty must be above 0, not {penalty:g}")
         few = math.comb(task.atoms, task.k) <= EXHAUSTIVE_SUPPORTS
@@ -70,7 +74,7 @@ class SolverLearner(Learner):
         if self.pursues and penalty is not None:
             raise InputError(f"{self.solver} takes a number of active atoms, not a penalty; leave it out, or choose coordinate_descent")
         self.k_start, self.rise, self.end_penalty, self.nonnegative = k_start, rise, penalty, nonnegative
-        self.bias_kind, self.window, self.replaces = bias, window, replace
+        self.bias_kind, self.window, self.replaces, self.polish = bias, window, replace, polish
         self.atoms, self.bias = torch.empty(0), torch.empty(0)
         self.penalty, self.learns_bias = torch.zeros(()), torch.tensor(False)
         self.usage, self.readout = Usage(task.atoms), Readout(task.atoms, task.width)
@@ -103,7 +107,7 @@ class SolverLearner(Learner):
         if not bool(energy.isfinite().all()):
             raise InputError("the batch holds NaN or Inf")
         target = self.target(number)
-        codes = self._codes(x, target, len(x))
+        codes = self._codes(x, target, number)
         centred = (x - self.bias).contiguous()
         residual = centred - Dictionary(self.atoms).synthesise(codes)
         outcome = self._outcome(x, codes, residual, number)
@@ -168,20 +172,26 @@ class SolverLearner(Learner):
         task = self.task
         return task.batch * task.width * (7.0 * task.atoms + 10.0 * task.k)
 
-    def _codes(self, x: Tensor, target: int, n: int) -> Codes:
+    def penalised(self, number: int) -> bool:
+        """Whether codes of this step are those of a Lasso."""
+        return not self.pursues and number <= (1 - self.polish) * self.task.steps
+
+    def _codes(self, x: Tensor, target: int, number: int) -> Codes:
         dictionary = Dictionary(self.atoms, self.bias)
         problem: Problem = KSparse(dictionary, target, self.nonnegative)
+        solver = self.solver if self.pursues else "omp"
         options: dict[str, Any] = {}
-        if not self.pursues:
-            problem, options = Lasso(dictionary, float(self.penalty), self.nonnegative), {"tolerance": 1e-2}
+        if self.penalised(number):
+            problem = Lasso(dictionary, float(self.penalty), self.nonnegative)
+            solver, options = self.solver, {"tolerance": 1e-2}
         # The atoms change with every batch: their Gram matrix pays only where it is smaller than the batch's own products.
-        memory = GRAM * self.task.atoms**2 if self.task.atoms <= n else 0
-        found = solve(problem, x, self.solver, prove=False, memory=memory, **options).codes
+        memory = GRAM * self.task.atoms**2 if self.task.atoms <= len(x) else 0
+        found = solve(problem, x, solver, prove=False, memory=memory, **options).codes
         return Codes(found.indices, found.values.float(), found.n_atoms)
 
     def _steer(self, codes: Codes, target: int, number: int) -> None:
         """Move the penalty towards the one that gives `target` active atoms, or towards its own end."""
-        if self.pursues:
+        if not self.penalised(number):
             return
         if self.end_penalty is not None and number >= self.rise * self.task.steps:
             self.penalty = torch.tensor(self.end_penalty)
@@ -192,7 +202,7 @@ class SolverLearner(Learner):
     def _outcome(self, x: Tensor, codes: Codes, residual: Tensor, number: int) -> Outcome:
         missed = float(residual.square().sum())
         variance = max(float((x - x.mean(0)).square().sum()), math.ulp(0.0))
-        also = {"target": float(self.target(number))} | ({} if self.pursues else {"penalty": float(self.penalty)})
+        also = {"target": float(self.target(number))} | ({"penalty": float(self.penalty)} if self.penalised(number) else {})
         idle = int((self.usage.times < 0.5).sum()) if number > 1 else 0
         return Outcome(missed / (2 * len(x)), missed / variance, float(codes.l0().float().mean()), idle, also)
 
