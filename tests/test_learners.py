@@ -97,13 +97,14 @@ def test_mod_is_the_least_squares_of_numpy() -> None:
 
 def test_the_penalty_of_a_lasso_solver_is_steered_to_k() -> None:
     planted = source()
-    learner = Online(Task(64, 32, 4, 120, 256), solver="coordinate_descent", rise=0.3)
+    learner = Online(Task(64, 32, 4, 120, 256), solver="coordinate_descent", rise=0.3, polish=0.25)
     learner.begin(planted.batch(1000, 256).x)
     outcomes = [learner.step(Batch(planted.batch(number, 256).x), number) for number in range(1, 121)]
     l0 = [float(outcome.l0) for outcome in outcomes]
-    assert 3.2 < sum(l0[-20:]) / 20 < 4.8
-    assert l0[5] < 3 and outcomes[-1].also["target"] == 4
-    assert float(outcomes[-1].also["penalty"]) > 0
+    assert 3.2 < sum(l0[70:90]) / 20 < 4.8
+    assert l0[5] < 3 and outcomes[89].also["target"] == 4
+    assert float(outcomes[89].also["penalty"]) > 0
+    assert l0[90:] == [4.0] * 30 and "penalty" not in outcomes[90].also  # pursuit has taken over
 
 
 def test_a_penalty_of_ones_own_is_where_it_ends() -> None:

@@ -2,9 +2,9 @@
 
     python benchmarks/learning/compositional.py --out compositional.jsonl            # some 20 minutes on one core
 
-Their setting is the source's default: 1,000 atoms, 93 dimensions, 10 active, amplitudes uniform on (0, 1), test samples with pairs of atoms
-that training never shows. "fresh" sees n samples once, in order; "reuse" goes over the same n again and again, for `--visits` samples in all,
-and so does "lasso first", whose codes come from a penalty until OMP takes over (a third of the visits, for few samples only: it is dearer).
+Their setting is the source's default: 1,000 atoms, 93 dimensions, 10 active, amplitudes uniform on (0, 1), test samples with pairs of
+atoms that training never shows. "fresh" sees n samples once, in order; "reuse" goes over the same n again and again, for `--visits` samples
+in all, and so does "lasso first", whose codes come from a penalty until OMP takes over (for few samples only, and a third of the visits).
 One line of JSON each: atoms found, correlation (MCC) of the codes of shifted and of ordinary test samples with the truth, read by OMP, and
 the same with the true atoms as the ceiling. `strongest` is the MCC as they compute it.
 """

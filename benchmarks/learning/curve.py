@@ -2,8 +2,8 @@
 
     python benchmarks/learning/curve.py uniform:atoms=16384,width=768,active=32 --k 32 --steps 400 --batch 8192 --out curve.jsonl
 
-Seconds are those of the learning alone: drawing the samples and comparing the atoms with the truth are not counted. Run it on a quiet machine,
-with OMP_NUM_THREADS and NUMBA_NUM_THREADS set to the cores it may use.
+Seconds are those of the learning alone: drawing the samples and comparing the atoms with the truth are not counted. Run it on a quiet
+machine, with OMP_NUM_THREADS and NUMBA_NUM_THREADS set to the cores it may use.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
         outcome = learner.step(Batch(x), number)
         seconds += time.perf_counter() - began
         if number % given.every == 0 or number == given.steps:
-            line = {"step": number, "samples": number * batch, "seconds": round(seconds, 2), "fvu": float(outcome.fvu), "l0": float(outcome.l0)}
+            line = {"step": number, "samples": number * batch, "seconds": round(seconds, 2), "fvu": float(outcome.fvu)}
             text = json.dumps(line | {name: round(value, 5) for name, value in found(learner, source).items()})
             print(text, flush=True)
             if given.out is not None:

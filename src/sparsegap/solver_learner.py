@@ -31,7 +31,7 @@ from sparsegap.solve import EXHAUSTIVE_SUPPORTS, solve
 WINDOW = 400
 AVERAGE_FROM, AVERAGED = 0.7, 10
 REPLACE_EVERY, REPLACE_UNTIL, JUDGE_FROM = 5, 0.85, 0.3
-STEERING = 0.5
+STEERING, POLISH = 0.5, 0.3
 GRAM = 4
 BIAS_SHARE = 0.25
 
@@ -42,14 +42,14 @@ class SolverLearner(Learner):
     solver: the inner step, any of `sparsegap list solvers`, "auto" for OMP, or exhaustive search where
     supports are few. rise: share of the steps over which the active atoms of a
     sample rise from `k_start` to k. penalty: of a Lasso solver, where it should end there instead of at a mean of k active atoms.
-    polish: share of the steps, the last ones, in which OMP takes over from a Lasso solver: the penalty finds the atoms from fewer samples,
-    but shrinks, so that they settle somewhat beside their places.
+    polish: share of the steps, the last ones, in which OMP takes over from a Lasso solver, by default .3, or none where `penalty` says
+    where to end: a penalty finds the atoms from fewer samples, but shrinks codes, so that atoms settle somewhat beside their places.
     nonnegative: codes ≥ 0. bias: "zero", "mean" (of the data, and learned from there) or "auto": the mean where it holds over a quarter
     of the data's energy. window: uses of an atom that it remembers. replace: whether misfits begin again.
     """
 
     def __init__(self, task: Task, *, solver: str = "auto", k_start: int = 1, rise: float = 0.5, penalty: float | None = None,
-                 polish: float = 0.3, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
+                 polish: float | None = None, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
         super().__init__(task)
         if task.dictionary is not None:
             raise InputError("this learner learns the atoms: leave out the dictionary, or train an encoder for it (topk, lista, ...)")
@@ -63,6 +63,7 @@ class SolverLearner(Learner):
             raise InputError(f"bias must be auto, zero or mean, not '{bias}'")
         if window < 1:
             raise InputError(f"window must be at least 1 use of an atom, not {window}")
+        polish = (POLISH if penalty is None else 0.0) if polish is None else polish
         if not 0 <= polish <= 1:
             raise InputError(f"polish is a share of the steps, between 0 and 1, not {polish:g}")
         if penalty is not None and not penalty > 0:

@@ -34,7 +34,7 @@ class Alternating(SolverLearner):
     """
 
     def __init__(self, task: Task, *, update: str = "block", sweeps: int = 1, starts: int = 0, solver: str = "auto", k_start: int = 1,
-                 rise: float = 0.5, penalty: float | None = None, polish: float = 0.3, nonnegative: bool = True, bias: str = "auto",
+                 rise: float = 0.5, penalty: float | None = None, polish: float | None = None, nonnegative: bool = True, bias: str = "auto",
                  replace: bool = True) -> None:
         super().__init__(task, solver=solver, k_start=k_start, rise=rise, penalty=penalty, polish=polish, nonnegative=nonnegative,
                          bias=bias, window=WINDOW, replace=replace)
