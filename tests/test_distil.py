@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.conftest import unit
 from torch import Tensor
 from torch.nn.functional import normalize
+from typer.testing import CliRunner
 
 from sparsegap import registry
 from sparsegap.autoencoder import Autoencoder
 from sparsegap.checkpoints import open_checkpoint, save_checkpoint
+from sparsegap.cli import application
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
@@ -154,7 +157,8 @@ class TestStart:
 
     @pytest.mark.parametrize("steps", [0, 100])
     @pytest.mark.parametrize(("encoder", "options"), [
-        ("topk", {}), ("batch_topk", {}), ("lista", {"depth": 1}), ("lista", {"depth": 2}), ("lista", {"depth": 4}), ("mlp", {"hidden": 40})])
+        ("topk", {}), ("batch_topk", {}), ("lista", {"depth": 1}), ("lista", {"depth": 2}), ("lista", {"depth": 4}),
+        ("mlp", {"hidden": 40})])
     def test_it_is_never_worse_than_the_start(self, encoder: str, options: dict[str, Any], steps: int) -> None:
         x, fresh = sparse_data(), sparse_data(500, seed=5)
         learner = student(encoder, encoder_options=options)
@@ -172,7 +176,8 @@ class TestStart:
             assert int(codes.l0().max()) <= K
 
     @pytest.mark.parametrize("pre_bias", [True, False])
-    @pytest.mark.parametrize(("encoder", "options"), [("topk", {"k": K}), ("lista", {"depth": 1, "keep": K}), ("mlp", {"hidden": 33, "keep": K})])
+    @pytest.mark.parametrize(("encoder", "options"), [
+        ("topk", {"k": K}), ("lista", {"depth": 1, "keep": K}), ("mlp", {"hidden": 33, "keep": K})])
     def test_it_computes_what_the_start_computes(self, encoder: str, options: dict[str, Any], pre_bias: bool) -> None:
         made = registry.member("encoders", encoder).from_dictionary(truth(), pre_bias=pre_bias, **options)
         begin_as(made, trained())
@@ -254,8 +259,24 @@ class TestTeaching:
         x = 20 * sparse_data()
         known, start = Dictionary(truth().atoms, 20 * truth().bias), trained().rescaled(1 / 20)
         save_checkpoint(tmp_path / "start", start, known)
-        made = fit("topk", x, k=K, dictionary=known, teacher="omp", start=tmp_path / "start", steps=1, batch=64, rate=1e-9, normalise=normalise)
+        made = fit("topk", x, k=K, dictionary=known, teacher="omp", start=tmp_path / "start", steps=1, batch=64, rate=1e-9,
+                   normalise=normalise)
         torch.testing.assert_close(made.encoder.encode(x[:100]).dense(), start.encode(x[:100]).dense(), rtol=1e-4, atol=1e-3)
         assert made.metadata.training["recipe"]["start"]  # type: ignore[index, call-overload]
         with pytest.raises(InputError, match="joint has no use for a start"):
             fit("topk", x, k=K, atoms=M, start=start, steps=1)
+
+
+def test_a_student_from_the_command_line(tmp_path: Path) -> None:
+    x = sparse_data()
+    save_file({"activations": x}, tmp_path / "x.safetensors")
+    save_checkpoint(tmp_path / "sae", trained(), truth())
+    sae, acts, out = (str(tmp_path / name) for name in ("sae", "x.safetensors", "student"))
+    asked = ["fit", "lista", "--dictionary", sae, "--teacher", "omp", "--start", sae, "-o", "depth=3", "--k", str(K), "--steps", "40",
+             "--batch", "128", "--activations", acts, "--out", out]
+    result = CliRunner().invoke(application(), asked)
+    assert result.exit_code == 0, result.output
+    made = open_checkpoint(tmp_path / "student")
+    assert isinstance(made.encoder, LISTA) and (made.encoder.depth, made.encoder.keep) == (3, K)
+    fresh = sparse_data(300, seed=5)
+    assert unexplained(made.encoder.encode(fresh), fresh) < 0.8 * unexplained(trained().encode(fresh), fresh)

@@ -14,7 +14,7 @@ from sparsegap.encoders.mlp import MLP
 from sparsegap.errors import InputError
 from sparsegap.sparse_ops import decode
 
-GAINS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 
 
 @torch.no_grad()
