@@ -25,8 +25,11 @@ class Entry:
 
     @property
     def doc(self) -> str:
-        """Its docstring, unindented."""
-        return inspect.getdoc(self.object) or "(no docstring)"
+        """Its docstring, unindented, and those of the classes it says to see for its options."""
+        own = inspect.getdoc(self.object) or "(no docstring)"
+        bases = self.object.__mro__[1:] if isinstance(self.object, type) else ()
+        named = [f"{base.__name__}: {inspect.getdoc(base)}" for base in bases if f"see `{base.__name__}`" in own]
+        return "\n\n".join([own, *named])
 
     @property
     def summary(self) -> str:

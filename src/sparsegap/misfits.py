@@ -56,7 +56,7 @@ class Usage:
 
 
 def misfits(atoms: Tensor, usage: Usage, *, copies: bool, misplaced: bool) -> Tensor:
-    """Which atoms to begin again, as ascending indices: idle ones, with `copies` the less used of two alike, with `misplaced` those between.
+    """Which atoms to begin again, ascending: idle ones, with `copies` the less used of two alike, with `misplaced` those in between.
 
     atoms: (m, d) at norm 1. Two are alike at a cosine above .9. An atom is misplaced where its samples keep twice the usual share of
     their energy unexplained, and more than it explains of them; at most 5 % of the atoms at once. 2·m²·d FLOPs for the copies.

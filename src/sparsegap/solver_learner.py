@@ -49,7 +49,8 @@ class SolverLearner(Learner):
     """
 
     def __init__(self, task: Task, *, solver: str = "auto", k_start: int = 1, rise: float = 0.5, penalty: float | None = None,
-                 polish: float | None = None, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
+                 polish: float | None = None, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW,
+                 replace: bool = True) -> None:
         super().__init__(task)
         if task.dictionary is not None:
             raise InputError("this learner learns the atoms: leave out the dictionary, or train an encoder for it (topk, lista, ...)")

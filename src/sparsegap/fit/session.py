@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VERDICTS = 20
 SCALE_ROWS = 16_384
-ENDLESS_SAMPLES = 1_000_000
+ENDLESS_SAMPLES, SAMPLES_PER_ATOM = 1_000_000, 128
 
 
 @dataclass(frozen=True)
@@ -125,28 +125,32 @@ def open_stream(data: Data, batch: int | None, seed: int, codes: Codes | str | P
     if isinstance(data, Source):
         if isinstance(codes, (Codes, str, Path)):
             raise InputError("a source knows its own codes: say codes=True")
-        size = preferred_batch(requests, None, data.n_atoms if codes else None) if batch is None else batch
+        size = preferred_batch(requests, None, data.n_atoms, bool(codes)) if batch is None else batch
         return Drawn(data, size, known=bool(codes))
     if codes is True:
         raise InputError("the true codes of recorded activations are not known: give them, or learn from a source")
     activations, known = _activations(data), _codes(codes or None)
-    size = preferred_batch(requests, len(activations), None if known is None else known.n_atoms) if batch is None else batch
+    offered = None if known is None else known.n_atoms
+    size = preferred_batch(requests, len(activations), offered, known is not None) if batch is None else batch
     return Recording(activations, size, seed, codes=known)
 
 
-def preferred_batch(requests: Sequence[Request], rows: int | None, code_atoms: int | None) -> int:
+def preferred_batch(requests: Sequence[Request], rows: int | None, offered: int | None, codes: bool) -> int:
     """The largest batch that a learner of the requests asks for."""
     found = []
     for request in requests:
-        learner = cast(type[Learner], registry.member("learners", members_of(request, code_atoms is not None)[0]))
-        found.append(learner.preferred_batch(_atoms(request, code_atoms), max(request.k, 1), rows))
+        learner = cast(type[Learner], registry.member("learners", members_of(request, codes)[0]))
+        found.append(learner.preferred_batch(_atoms(request, offered), max(request.k, 1), rows))
     return max(found)
 
 
-def default_steps(rows: int | None, batch: int) -> int:
-    """Fourteen passes over the data, but at least 500 steps and at most 20 million samples; a million samples of a source."""
+def default_steps(rows: int | None, batch: int, atoms: int = 0) -> int:
+    """Fourteen passes over the data, but at least 500 steps and at most 20 million samples.
+
+    Of a source, which has no end, a million samples, or 128 an atom where that is more.
+    """
     if rows is None:
-        return max(ENDLESS_SAMPLES // batch, 1)
+        return max(max(ENDLESS_SAMPLES, SAMPLES_PER_ATOM * atoms) // batch, 1)
     return int(min(max(14 * rows / batch, 500), max(20e6 / batch, 1)))
 
 
@@ -154,21 +158,22 @@ def _plan(request: Request, data: Scaled) -> Plan:
     stream = data.stream
     learner, encoder = members_of(request, stream.code_atoms is not None)
     options, encoder_options = split_options(learner, encoder, request.options)
-    known, atoms = request.dictionary, _atoms(request, stream.code_atoms)
+    known, atoms = request.dictionary, _atoms(request, stream.code_atoms or stream.true_atoms)
     if request.steps is not None and request.steps < 1:
         raise InputError(f"the number of steps must be at least 1, not {request.steps}")
-    task = Task(atoms, stream.width, request.k, request.steps or default_steps(stream.rows, stream.batch), stream.batch, request.seed,
+    steps = request.steps or default_steps(stream.rows, stream.batch, atoms)
+    task = Task(atoms, stream.width, request.k, steps, stream.batch, request.seed,
                 None if known is None else unfolded(known, data.scale).to(torch.float32).to(data.device), data.device)
     return Plan(request.label, learner, encoder, task, request.teacher, options, encoder_options, known,
                 None if request.start is None else request.start.rescaled(1 / data.scale).to(data.device))
 
 
-def _atoms(request: Request, code_atoms: int | None) -> int:
+def _atoms(request: Request, offered: int | None) -> int:
     if request.atoms is not None and request.atoms < 1:
         raise InputError(f"the number of atoms must be at least 1, not {request.atoms}")
-    atoms = request.atoms or (code_atoms if request.dictionary is None else request.dictionary.n_atoms)
+    atoms = request.atoms or (offered if request.dictionary is None else request.dictionary.n_atoms)
     if atoms is None:
-        raise InputError("say how many atoms to learn: atoms, or a dictionary that is known")
+        raise InputError("say how many atoms to learn (--atoms), or give a dictionary that is known")
     return atoms
 
 

@@ -28,7 +28,8 @@ class Stream(ABC):
     """`stream[t]` is batch t, the same one whenever it is asked for.
 
     batch: rows of each. width: d. rows: how many there are, None where there is no end. description: one line for people.
-    code_atoms: atoms that its codes are over, None where they are not known. centring: as a recording's.
+    code_atoms: atoms that its codes are over, None where they are not known. true_atoms: those of the truth, where there is one.
+    centring: as a recording's.
     """
 
     batch: int
@@ -36,6 +37,7 @@ class Stream(ABC):
     rows: int | None
     description: str
     code_atoms: int | None = None
+    true_atoms: int | None = None
     centring: Centring | None = None
 
     @abstractmethod
@@ -131,6 +133,7 @@ class Drawn(Stream):
         self.source, self.batch, self.known = source, batch, known
         self.rows, self.width = None, source.dictionary.width
         self.code_atoms = source.n_atoms if known else None
+        self.true_atoms = source.n_atoms
         self.description = ", ".join(f"{name}={value}" for name, value in source.describe().items())
 
     def __getitem__(self, step: int) -> Batch:

@@ -20,7 +20,8 @@ class Online(SolverLearner):
     """
 
     def __init__(self, task: Task, *, solver: str = "auto", k_start: int = 1, rise: float = 0.5, penalty: float | None = None,
-                 polish: float | None = None, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
+                 polish: float | None = None, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW,
+                 replace: bool = True) -> None:
         super().__init__(task, solver=solver, k_start=k_start, rise=rise, penalty=penalty, polish=polish, nonnegative=nonnegative,
                          bias=bias, window=window, replace=replace)
 
