@@ -1,6 +1,6 @@
 """Distilled encoders against the solver that taught them: FVU, L0, atoms in common with OMP, cost in encoder passes; on held-out rows.
 
-    python benchmarks/learning/distil.py --sae SAE --activations FOLDER --k 32 --out runs/ [--steps 180] [--students lista2,lista3]
+    python benchmarks/learning/distil.py --sae SAE --activations FOLDER --k 32 --out runs/ [--steps 90] [--students lista2,lista3]
 
 Three things are kept in `runs/` and not done twice: OMP's codes of the training rows (omp.safetensors), each student (a checkpoint,
 resumed where it was stopped) and the table (distil.json). Students begin as the SAE's own encoder, learn OMP's codes on the SAE's own
@@ -25,22 +25,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sparsegap.autoencoder import Autoencoder
 from sparsegap.bench import encoder_pass, interleaved
 from sparsegap.checkpoints import Checkpoint, open_checkpoint
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
+from sparsegap.encoders.lista import LISTA
 from sparsegap.fit import fit
 from sparsegap.metrics.support import support
 from sparsegap.problem import KSparse
 from sparsegap.readers import open_activations
 from sparsegap.solve import solve
+from sparsegap.warm_start import begin_as, settle_layers
 
-BLOCK, TIMED, REPEATS = 2048, 2048, 7
+BLOCK, TIMED, REPEATS, FIRST_ROWS = 2048, 2048, 7, 1024
 # Learning rates were chosen on the last 4,194 training rows of the shared recording; see docs/learning.md.
 STUDENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "topk": ("topk", {"rate": 1e-4}),
-    "mlp": ("mlp", {"hidden": 1280, "rate": 3e-4}),
+    "topk": ("topk", {"rate": 3e-5}),
+    "mlp": ("mlp", {"hidden": 1280, "rate": 3e-5}),
     **{f"lista{depth}": ("lista", {"depth": depth, "rate": 3e-4}) for depth in (2, 3, 4)},
 }
 Coder = Callable[[Tensor], Codes]
@@ -73,6 +76,14 @@ def learned(name: str, sae: Checkpoint, x: Tensor, codes: Codes, given: argparse
     made = fit(encoder, x, k=given.k, dictionary=sae.dictionary, teacher="omp", codes=codes, start=sae.encoder, steps=given.steps,
                batch=1024, out=given.out / f"{name}-{given.steps}" if not given.tune else None, keep_every=60, **options)
     return made.encoder
+
+
+def begun(depth: int, sae: Checkpoint, x: Tensor, k: int) -> Amortised:
+    """A lista as training begins it, to tell what its layers are worth from what they learn."""
+    encoder = LISTA.from_dictionary(sae.dictionary, depth=depth, keep=k)
+    begin_as(encoder, sae.encoder)
+    settle_layers(Autoencoder(encoder, sae.dictionary, learns_atoms=False), x)
+    return encoder
 
 
 class Table:
@@ -121,7 +132,7 @@ def main() -> None:
     parser.add_argument("--activations", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--k", type=int, required=True)
-    parser.add_argument("--steps", type=int, default=180)
+    parser.add_argument("--steps", type=int, default=90)
     parser.add_argument("--students", default=",".join(STUDENTS))
     parser.add_argument("--tune", type=int, default=0)
     parser.add_argument("--only-train", action="store_true")
@@ -136,6 +147,8 @@ def main() -> None:
     judged = x[rows:] if given.tune else open_activations(given.activations, "test").load().activations
     table, timed = Table(sae.dictionary, judged, given.k), not given.tune
     table.with_refit("the SAE's encoder", sae.encoder, timed)
+    for depth in (2, 3, 4):
+        table.judge(f"lista{depth}, untrained", "float32", begun(depth, sae, x[:FIRST_ROWS], given.k).encode, timed=False)
     for name, student in students.items():
         table.with_refit(name, student, timed)
     table.omp(timed)
