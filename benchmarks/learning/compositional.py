@@ -29,6 +29,15 @@ SIZES = (2500, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_00
 TEST_ROWS, FEW, ALTERNATIONS, READ_PENALTY = 10_000, 10_000, 150, 0.2
 
 
+def run(kind: str, whole: Compositional, samples: int, visits: int, seed: int) -> tuple[Learner, float]:
+    """The learner of a kind, and its seconds."""
+    if kind == "all at once":
+        return at_once(whole, samples, seed)
+    if kind == "fresh":
+        return learned(whole, samples, samples, seed)
+    return learned(Compositional(seed=seed, split=whole.split, samples=samples), samples, max(visits, samples), seed)
+
+
 def at_once(source: Compositional, samples: int, seed: int) -> tuple[Learner, float]:
     """An alternating learner after 150 alternations over all samples, and the seconds that it took."""
     x = source.batch(0, samples).x
@@ -80,12 +89,10 @@ def main() -> None:
         whole = Compositional(seed=seed, split=given.split)
         _tell({"kind": "true atoms", "seed": seed} | scores(whole, whole.dictionary), given.out)
         for samples in given.sizes:
-            again, visits = Compositional(seed=seed, split=given.split, samples=samples), max(given.visits, samples)
-            runs = {"reuse": lambda: learned(again, samples, visits, seed), "fresh": lambda: learned(whole, samples, samples, seed)}
-            runs |= {"all at once": lambda: at_once(whole, samples, seed)} if samples <= FEW else {}
-            for kind in given.kinds or runs:
-                if kind in runs:
-                    learner, seconds = runs[kind]()
+            kinds = ("reuse", "fresh", "all at once") if samples <= FEW else ("reuse", "fresh")
+            for kind in kinds:
+                if kind in (given.kinds or kinds):
+                    learner, seconds = run(kind, whole, samples, given.visits, seed)
                     told = {"kind": kind, "seed": seed, "samples": samples, "seconds": round(seconds, 1)}
                     _tell(told | scores(whole, learner.result()[1]), given.out)
 

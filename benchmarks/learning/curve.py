@@ -16,8 +16,11 @@ from pathlib import Path
 import torch
 
 from sparsegap.learner import Batch, Learner, Task
+from sparsegap.options import parse_options
 from sparsegap.registry import member
 from sparsegap.source import Source, parse_source
+
+FAR = 1 << 30
 
 
 def found(learner: Learner, source: Source) -> dict[str, float]:
@@ -32,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source")
     parser.add_argument("--learner", default="online")
+    parser.add_argument("--option", "-o", action="append", default=[], help="of the learner: encoder=topk")
     parser.add_argument("--k", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch", type=int, default=None)
@@ -41,8 +45,8 @@ def main() -> None:
     given = parser.parse_args()
     source, kind = parse_source(given.source), member("learners", given.learner)
     batch = given.batch or kind.preferred_batch(source.n_atoms, given.k, None)
-    learner = kind(Task(source.n_atoms, source.width, given.k, given.steps, batch, given.seed))
-    learner.begin(source.test(learner.sample_rows, None).x)
+    learner = kind(Task(source.n_atoms, source.width, given.k, given.steps, batch, given.seed), **parse_options(given.learner, kind, given.option))
+    learner.begin(source.batch(FAR, learner.sample_rows).x)
     seconds = 0.0
     for number in range(1, given.steps + 1):
         x = source.batch(number - 1, batch).x
