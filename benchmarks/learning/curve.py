@@ -45,7 +45,8 @@ def main() -> None:
     given = parser.parse_args()
     source, kind = parse_source(given.source), member("learners", given.learner)
     batch = given.batch or kind.preferred_batch(source.n_atoms, given.k, None)
-    learner = kind(Task(source.n_atoms, source.width, given.k, given.steps, batch, given.seed), **parse_options(given.learner, kind, given.option))
+    task = Task(source.n_atoms, source.width, given.k, given.steps, batch, given.seed)
+    learner = kind(task, **parse_options(given.learner, kind, given.option))
     learner.begin(source.batch(FAR, learner.sample_rows).x)
     seconds = 0.0
     for number in range(1, given.steps + 1):
