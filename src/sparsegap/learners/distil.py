@@ -25,6 +25,7 @@ from sparsegap.sparsity import Sparsity, keeper
 from sparsegap.warm_start import begin_as, settle_layers
 
 FIRST_ROWS = 1024
+RATE, RATE_FROM_START = 3e-3, 2e-4
 Loss = Literal["both", "codes", "reconstruction"]
 
 
@@ -38,13 +39,14 @@ class Distil(Learner):
     teacher does, unless keep=none.
     teacher: a solver's name, with teacher_options; from_student: it begins at the student's codes. Batches that come with codes need none.
     start: an encoder whose codes training begins at (`begin_as`); without it, at what the dictionary alone suggests.
+    rate: by default 3e-3, and 2e-4 from a start, which a higher one soon makes worse.
     Cost a step: the teacher's on the batch, a dense product a layer, and 16·n·k·d for active atoms.
     """
 
     def __init__(self, task: Task, *, encoder: str = "topk", encoder_options: Mapping[str, Any] | None = None, teacher: str = "omp",
                  teacher_options: Mapping[str, Any] | None = None, penalty: float | None = None, loss: Loss = "both",
                  code_weight: float = 0.3, miss_weight: float = 1.0, early_weight: float = 0.1, from_student: bool = False,
-                 start: Amortised | None = None, rate: float = 3e-3, warmup: float = 0.05, decay: float = 0.7,
+                 start: Amortised | None = None, rate: float | None = None, warmup: float = 0.05, decay: float = 0.7,
                  schedule: Shape = "linear", clip: float | None = None) -> None:
         super().__init__(task)
         if task.dictionary is None:
@@ -57,6 +59,7 @@ class Distil(Learner):
         self.code_weight = 0.0 if loss == "reconstruction" else code_weight
         self.miss_weight, self.early_weight, self.reconstruction = miss_weight, early_weight, loss != "codes"
         self.start = start
+        rate = (RATE if start is None else RATE_FROM_START) if rate is None else rate
         self.schedule, self.clip = Schedule(rate, task.steps, warmup, decay, schedule), clip
         self.scale = 1.0
 
