@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sparsegap.checkpoints import Checkpoint
+    from sparsegap.encoder import Encoder
     from sparsegap.fit.request import Plan, Progress, Request
     from sparsegap.fit.session import Session
     from sparsegap.source import Source
@@ -172,9 +173,10 @@ def _tell(console: Console, session: Session, made: list[Checkpoint], source: So
     from rich.table import Table
 
     rows = [_figures(plan, each, source, test) for plan, each in zip(session.plans, made, strict=True)]
-    if source is not None and any(plan.make().reader(each.encoder, each.dictionary) is not each.encoder
-                                  for plan, each in zip(session.plans, made, strict=True)):
-        console.print("Fresh rows are read with the learner's solver; the encoder in the folder is faster and less exact.", markup=False)
+    if any(_reader(plan, each) is not each.encoder for plan, each in zip(session.plans, made, strict=True)):
+        console.print("New rows are read with the learner's solver. The encoder in the folder is only a linear prediction of its codes: "
+                      "gap and encode solve again, and `sparsegap fit topk --dictionary FOLDER --teacher omp` trains a better one.",
+                      markup=False)
     if len(made) == 1:
         said = ", ".join(f"{name} {value}" for name, value in rows[0].items())
         console.print(said if test or source else f"{said}; on rows it was not trained on the error is larger (--test PATH measures it)",
@@ -200,14 +202,21 @@ def _figures(plan: Plan, made: Checkpoint, source: Source | None, test: Path | N
         from sparsegap.fit.held_out import unexplained
         from sparsegap.readers import open_activations
 
-        found[f"FVU on {test}"] = f"{unexplained(made, open_activations(test, 'test')):.3f}"
+        reader, rows = _reader(plan, made), open_activations(test, "test")
+        found[f"FVU on {test}"] = f"{unexplained(made, rows, reader):.3f}"
+        if reader is not made.encoder:
+            found["by its encoder"] = f"{unexplained(made, rows):.3f}"
     if source is not None:
         from sparsegap.recovery import recovery
 
-        reader = plan.make().reader(made.encoder, made.dictionary)
-        scores = recovery(source, reader, made.dictionary, with_chance=False)
+        scores = recovery(source, _reader(plan, made), made.dictionary, with_chance=False)
         found |= {"FVU on fresh rows": f"{scores['fvu']:.3f}"} | {said: f"{scores[name]:.3f}" for name, said in TOLD.items()}
     return found
+
+
+def _reader(plan: Plan, made: Checkpoint) -> Encoder:
+    """What reads new rows as the run's learner did: its solver, or the encoder that it trained."""
+    return plan.make().reader(made.encoder, made.dictionary)
 
 
 class _Bars:

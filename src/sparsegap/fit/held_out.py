@@ -61,10 +61,11 @@ def held_out(activations: Activations, width: int) -> HeldOut:
     return HeldOut(x, hashlib.sha256(x[:64].numpy().tobytes()).hexdigest()[:16])
 
 
-def unexplained(made: Checkpoint, activations: Activations) -> float:
-    """FVU of a checkpoint's own codes, Σ‖x − x̂‖² / Σ‖x − mean‖² over all rows, in one pass over the recording."""
+def unexplained(made: Checkpoint, activations: Activations, reader: Encoder | None = None) -> float:
+    """FVU of a checkpoint's own codes, or a reader's, Σ‖x − x̂‖² / Σ‖x − mean‖² over all rows, in one pass over the recording."""
+    reader = made.encoder if reader is None else reader
     sums = ReconstructionSums.none(activations.d)
     for rows in activations.batches(BLOCK):
         x = rows.activations
-        sums = sums + ReconstructionSums.of(x, made.dictionary.decode(made.encoder.encode(x)))
+        sums = sums + ReconstructionSums.of(x, made.dictionary.decode(reader.encode(x)))
     return sums.fvu
