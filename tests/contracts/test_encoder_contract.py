@@ -21,8 +21,9 @@ ATOMS, WIDTH, SAMPLES = 40, 12, 96
 REQUIRED = {"k": 5}
 # Every encoder as it is by default, and the other forms of those that have some.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "mlp": [{"hidden": 31, "depth": 3}, {"warm": False, "depth": 2}],
-    "lista": [{"depth": 1}, {"tied": True}, {"analytic": True, "penalty": 0.3}, {"nonnegative": False, "penalty": 1.0}],
+    "mlp": [{"hidden": 31, "depth": 3}, {"warm": False, "depth": 2}, {"keep": 5}],
+    "lista": [{"depth": 1}, {"tied": True}, {"analytic": True, "penalty": 0.3}, {"nonnegative": False, "penalty": 1.0},
+              {"keep": 5}, {"keep": 5, "analytic": True}],
     "prolu": [{"gradient": "relu"}],
 }
 CASES = [(name, options) for name in registry.names("encoders") for options in [{}, *VARIANTS.get(name, [])]]
