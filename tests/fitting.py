@@ -18,7 +18,7 @@ from sparsegap.checkpoints import Checkpoint
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoders.topk import TopK
-from sparsegap.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.learner import Batch, Learner, Outcome, Task
 
 D, M, K = 16, 32, 3
 SMALL: dict[str, Any] = {"atoms": M, "k": K, "steps": 60, "batch": 64, "seed": 3}

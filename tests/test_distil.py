@@ -14,7 +14,6 @@ from torch.nn.functional import normalize
 from typer.testing import CliRunner
 
 from sparsegap import registry
-from sparsegap.autoencoder import Autoencoder
 from sparsegap.checkpoints import open_checkpoint, save_checkpoint
 from sparsegap.cli import application
 from sparsegap.codes import Codes
@@ -28,11 +27,12 @@ from sparsegap.encoders.relu import ReLU
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
 from sparsegap.fit import fit
-from sparsegap.learner import Batch, Task
 from sparsegap.learners.distil import Distil
+from sparsegap.learning.autoencoder import Autoencoder
+from sparsegap.learning.learner import Batch, Task
+from sparsegap.learning.warm_start import begin_as, settle_layers
 from sparsegap.problem import KSparse
 from sparsegap.solve import solve
-from sparsegap.warm_start import begin_as, settle_layers
 
 D, M, K = 16, 48, 4
 

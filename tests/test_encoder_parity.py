@@ -20,7 +20,6 @@ from tests.data.record_parity import BANDWIDTH, CASES, L0_COEFFICIENT, L1, PARIT
 from torch import Tensor
 
 from sparsegap.affine import Affine
-from sparsegap.autoencoder import Autoencoder
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import at
 from sparsegap.encoders.batch_topk import BatchTopK
@@ -28,8 +27,9 @@ from sparsegap.encoders.gated import Gated
 from sparsegap.encoders.jumprelu import JumpReLU
 from sparsegap.encoders.relu import ReLU
 from sparsegap.encoders.topk import TopK
-from sparsegap.sparse_ops import decode, detect
-from sparsegap.sparsity import ByConstruction, Penalised, Sparsity, Targeted
+from sparsegap.learning.autoencoder import Autoencoder
+from sparsegap.learning.sparse_ops import decode, detect
+from sparsegap.learning.sparsity import ByConstruction, Penalised, Sparsity, Targeted
 
 RECORDED, LIVE_SEED = record_parity.SEED, 11
 ROUNDED_TO_FLOAT32 = {"dictionary_learning.loss.jumprelu"}

@@ -23,7 +23,7 @@ from sparsegap.fit.folder import LOG
 from sparsegap.fit.held_out import HeldOut, Verdict, unexplained
 from sparsegap.fit.normalisation import folded, scale_for
 from sparsegap.fit.session import default_steps
-from sparsegap.learner import Batch
+from sparsegap.learning.learner import Batch
 from sparsegap.source import parse_source
 
 __all__ = ["tiny"]

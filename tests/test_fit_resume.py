@@ -23,7 +23,7 @@ from sparsegap.fit import Progress, Request, fit, fit_all
 from sparsegap.fit.folder import LOG, STATE
 from sparsegap.fit.held_out import HeldOut
 from sparsegap.fit.streams import Recording
-from sparsegap.learner import Batch
+from sparsegap.learning.learner import Batch
 from sparsegap.readers import open_activations
 
 __all__ = ["tiny"]

@@ -14,11 +14,11 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Task
 from sparsegap.learners.distil import Distil
 from sparsegap.learners.joint import Joint
 from sparsegap.learners.regression import Regression
-from sparsegap.schedule import Schedule, annealed
+from sparsegap.learning.learner import Batch, Learner, Task
+from sparsegap.learning.schedule import Schedule, annealed
 
 D, M, K = 16, 32, 3
 ENCODERS = registry.names("encoders")

@@ -15,19 +15,19 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.fit import fit
-from sparsegap.learner import Batch, Task
 from sparsegap.learners.alternating import Alternating
 from sparsegap.learners.itda import Itda
 from sparsegap.learners.kmeans import Kmeans
 from sparsegap.learners.online import Online
 from sparsegap.learners.sparse_coding import SparseCoding
+from sparsegap.learning.learner import Batch, Task
+from sparsegap.learning.misfits import Usage, misfits, missing_directions
+from sparsegap.learning.readout import RIDGE, Readout
+from sparsegap.learning.solver_learner import SolverLearner
 from sparsegap.metrics.dictionary_match import dictionary_match
 from sparsegap.metrics.mcc import mcc
-from sparsegap.misfits import Usage, misfits, missing_directions
 from sparsegap.problem import KSparse, Lasso
-from sparsegap.readout import RIDGE, Readout
 from sparsegap.solve import solve
-from sparsegap.solver_learner import SolverLearner
 from sparsegap.sources.uniform import Uniform
 
 

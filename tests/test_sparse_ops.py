@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsegap import sparse_ops
-from sparsegap.adam import Adam
 from sparsegap.kernels.active import by_atom
-from sparsegap.sparse_ops import decode, detect
+from sparsegap.learning import sparse_ops
+from sparsegap.learning.adam import Adam
+from sparsegap.learning.sparse_ops import decode, detect
 
 N, M, D, K = 7, 11, 5, 6
 

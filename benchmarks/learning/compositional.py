@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from sparsegap.dictionary import Dictionary
-from sparsegap.learner import Batch, Learner, Task
 from sparsegap.learners.alternating import Alternating
 from sparsegap.learners.online import Online
+from sparsegap.learning.learner import Batch, Learner, Task
 from sparsegap.metrics.mcc import mcc
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.solve import solve

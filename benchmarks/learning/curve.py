@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from sparsegap.learner import Batch, Learner, Task
+from sparsegap.learning.learner import Batch, Learner, Task
 from sparsegap.options import parse_options
 from sparsegap.registry import member
 from sparsegap.source import Source, parse_source

@@ -26,7 +26,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sparsegap.autoencoder import Autoencoder
 from sparsegap.bench import encoder_pass, interleaved
 from sparsegap.checkpoints import Checkpoint, open_checkpoint
 from sparsegap.codes import Codes
@@ -34,11 +33,12 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.encoders.lista import LISTA
 from sparsegap.fit import fit
+from sparsegap.learning.autoencoder import Autoencoder
+from sparsegap.learning.warm_start import begin_as, settle_layers
 from sparsegap.metrics.support import support
 from sparsegap.problem import KSparse
 from sparsegap.readers import open_activations
 from sparsegap.solve import solve
-from sparsegap.warm_start import begin_as, settle_layers
 
 BLOCK, TIMED, REPEATS, FIRST_ROWS = 2048, 2048, 7, 1024
 # Learning rates were chosen on the last 4,194 training rows of the shared recording; see docs/learning.md.

@@ -36,7 +36,7 @@ from sparsegap.checkpoints import open_checkpoint
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Encoder
-from sparsegap.learner import Batch, Task
+from sparsegap.learning.learner import Batch, Task
 from sparsegap.path import lasso_path
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.recovery import recovery

@@ -183,8 +183,8 @@ def _sparsify_optimiser(coder, setting, name):
 
 def sparsegap(setting: Setting, start: Start, *, half: bool = True, **options: object) -> Trainer:
     """Ours: the joint learner at its defaults; with a learning rate given, a constant one, and gradients clipped where the others clip."""
-    from sparsegap.learner import Batch, Task
     from sparsegap.learners.joint import Joint
+    from sparsegap.learning.learner import Batch, Task
 
     # Theirs is the squared error of a sample, ours its share of the variance: gradients are smaller by the variance.
     plain = {"warmup": 0.0, "decay": 0.0, "sparsity_warmup": 0.0, "cut_rate": 1.0, "clip": 1 / start.variance}

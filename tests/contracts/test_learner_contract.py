@@ -17,7 +17,7 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Encoder
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Task
+from sparsegap.learning.learner import Batch, Learner, Task
 
 M, D, K, BATCH, STEPS = 32, 16, 3, 128, 40
 NEEDS_DICTIONARY = {"distil"}

@@ -14,7 +14,7 @@ from sparsegap import registry
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.errors import InputError
-from sparsegap.learner import Learner, Task
+from sparsegap.learning.learner import Learner, Task
 
 JOINT, REGRESSION, DISTIL = "joint", "regression", "distil"
 # Keyword-only parameters of a learner or an encoder that the request itself decides.

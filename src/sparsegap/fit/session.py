@@ -21,7 +21,7 @@ from sparsegap.fit.request import Plan, Progress, Request, members_of, require_l
 from sparsegap.fit.stopping import stop_requests
 from sparsegap.fit.streams import Drawn, Recording, Scaled, Stream
 from sparsegap.fit.training import Manner, Run, folder_of
-from sparsegap.learner import Batch, Learner, Task
+from sparsegap.learning.learner import Batch, Learner, Task
 from sparsegap.source import Source
 
 if TYPE_CHECKING:

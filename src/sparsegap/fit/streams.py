@@ -16,7 +16,7 @@ from torch import Tensor
 from sparsegap.activations import Activations, Centring, Rows, require_finite
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch
+from sparsegap.learning.learner import Batch
 from sparsegap.source import Source
 
 IN_MEMORY = 2 << 30

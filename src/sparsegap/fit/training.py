@@ -22,7 +22,7 @@ from sparsegap.fit.held_out import HeldOut
 from sparsegap.fit.normalisation import folded
 from sparsegap.fit.request import Plan, Progress
 from sparsegap.fit.streams import Scaled
-from sparsegap.learner import Batch, Learner, Outcome
+from sparsegap.learning.learner import Batch, Learner, Outcome
 
 LOG_EVERY = 10
 CALM = 0.25  # what rises or is tuned at the start of a run is no reason to end it

@@ -10,9 +10,9 @@ from torch.nn.functional import normalize
 
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Outcome, Task
-from sparsegap.misfits import Usage
-from sparsegap.solver_learner import WINDOW, SolverLearner
+from sparsegap.learning.learner import Batch, Outcome, Task
+from sparsegap.learning.misfits import Usage
+from sparsegap.learning.solver_learner import WINDOW, SolverLearner
 
 UPDATES = ("block", "ksvd", "mod")
 RIDGE = 1e-6

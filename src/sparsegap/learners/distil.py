@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from sparsegap import registry
-from sparsegap.adam import Adam
-from sparsegap.autoencoder import Autoencoder, Slots
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.encoders.batch_topk import BatchTopK
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.adam import Adam
+from sparsegap.learning.autoencoder import Autoencoder, Slots
+from sparsegap.learning.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.schedule import Schedule, Shape, risen
+from sparsegap.learning.sparsity import Sparsity, keeper
+from sparsegap.learning.warm_start import begin_as, settle_layers
 from sparsegap.problem import KSparse, Lasso, Problem
-from sparsegap.schedule import Schedule, Shape, risen
 from sparsegap.solve import solve
-from sparsegap.sparsity import Sparsity, keeper
-from sparsegap.warm_start import begin_as, settle_layers
 
 FIRST_ROWS = 1024
 RATE, RATE_FROM_START = 3e-3, 2e-4

@@ -10,8 +10,8 @@ from torch.nn.functional import normalize
 
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
-from sparsegap.learner import Task
-from sparsegap.solver_learner import WINDOW, SolverLearner
+from sparsegap.learning.learner import Task
+from sparsegap.learning.solver_learner import WINDOW, SolverLearner
 
 PRUNE_AT, UNTIL = 0.7, 0.9
 SHARE = 8  # at most one row in so many of a batch becomes an atom

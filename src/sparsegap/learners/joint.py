@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from sparsegap import registry
-from sparsegap.adam import Adam
 from sparsegap.affine import Affine
-from sparsegap.autoencoder import Autoencoder, Slots
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.encoders.batch_topk import BatchTopK
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Outcome, Task
-from sparsegap.revival import CUTS, Idle, add_auxk, fresh_length, resampled, taking_turns
-from sparsegap.schedule import Schedule, Shape, annealed, risen
-from sparsegap.sparse_ops import decode
-from sparsegap.sparsity import ByConstruction, Sparsity, keeper
+from sparsegap.learning.adam import Adam
+from sparsegap.learning.autoencoder import Autoencoder, Slots
+from sparsegap.learning.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.revival import CUTS, Idle, add_auxk, fresh_length, resampled, taking_turns
+from sparsegap.learning.schedule import Schedule, Shape, annealed, risen
+from sparsegap.learning.sparse_ops import decode
+from sparsegap.learning.sparsity import ByConstruction, Sparsity, keeper
 
 # Atoms that begin as data samples are much alike: at full strength k of them overshoot many times over.
 INITIAL_GAIN = 0.02

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from sparsegap.codes import Codes
-from sparsegap.learner import Task
-from sparsegap.misfits import misfits, missing_directions
-from sparsegap.solver_learner import JUDGE_FROM, REPLACE_EVERY, REPLACE_UNTIL, WINDOW, SolverLearner
+from sparsegap.learning.learner import Task
+from sparsegap.learning.misfits import misfits, missing_directions
+from sparsegap.learning.solver_learner import JUDGE_FROM, REPLACE_EVERY, REPLACE_UNTIL, WINDOW, SolverLearner
 
 
 class Kmeans(SolverLearner):

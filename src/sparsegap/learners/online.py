@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sparsegap.codes import Codes
-from sparsegap.learner import Task
-from sparsegap.solver_learner import WINDOW, SolverLearner
+from sparsegap.learning.learner import Task
+from sparsegap.learning.solver_learner import WINDOW, SolverLearner
 
 
 class Online(SolverLearner):

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from sparsegap import registry
-from sparsegap.adam import Adam
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Outcome, Task
-from sparsegap.schedule import Schedule, Shape
+from sparsegap.learning.adam import Adam
+from sparsegap.learning.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.schedule import Schedule, Shape
 
 Loss = Literal["cosine", "mse"]
 REFIT = 50  # steps between dictionaries

@@ -15,9 +15,9 @@ from sparsegap.conventions import penalty
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, Encoder
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.readout import Readout
 from sparsegap.problem import Lasso, Problem
-from sparsegap.readout import Readout
 from sparsegap.solve import solve
 
 Activation = Literal["exp", "relu"]

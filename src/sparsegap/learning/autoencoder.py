@@ -13,8 +13,8 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, largest
 from sparsegap.encoders.lista import LISTA
 from sparsegap.encoders.mlp import MLP
+from sparsegap.learning.sparse_ops import decode, detect
 from sparsegap.screen import multiplies_bf16
-from sparsegap.sparse_ops import decode, detect
 
 
 @dataclass(frozen=True)

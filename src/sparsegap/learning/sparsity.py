@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from sparsegap.autoencoder import Autoencoder, Slots
 from sparsegap.encoders.batch_topk import BatchTopK
 from sparsegap.encoders.gated import Gated
 from sparsegap.encoders.jumprelu import JumpReLU
 from sparsegap.encoders.topk import TopK
-from sparsegap.sparse_ops import decode
+from sparsegap.learning.autoencoder import Autoencoder, Slots
+from sparsegap.learning.sparse_ops import decode
 
 GAIN = 0.03  # of the controller: a penalty grows by this share a step where e times too many atoms are active
 FIRST_PENALTY = 0.05

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from sparsegap.affine import Affine
-from sparsegap.autoencoder import Autoencoder
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, largest
 from sparsegap.encoders.lista import LISTA
 from sparsegap.encoders.mlp import MLP
 from sparsegap.errors import InputError
-from sparsegap.sparse_ops import decode
+from sparsegap.learning.autoencoder import Autoencoder
+from sparsegap.learning.sparse_ops import decode
 
 GAINS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from sparsegap.affine import Affine
-from sparsegap.autoencoder import Autoencoder, Slots
+from sparsegap.learning.autoencoder import Autoencoder, Slots
 
 AUX_ROWS = 256
 CUTS = {"threshold": 1, "b_gate": -1, "gate_bias": -1, "bias": -1}  # what decides who is active, the first that an encoder has

@@ -22,14 +22,14 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, Encoder
 from sparsegap.errors import InputError
-from sparsegap.learner import Batch, Learner, Outcome, Task
-from sparsegap.misfits import Usage, misfits, missing_directions
+from sparsegap.learning.learner import Batch, Learner, Outcome, Task
+from sparsegap.learning.misfits import Usage, misfits, missing_directions
+from sparsegap.learning.readout import Readout
 from sparsegap.problem import KSparse, Lasso, Problem
-from sparsegap.readout import Readout
 from sparsegap.solve import EXHAUSTIVE_SUPPORTS, solve
 
-WINDOW = 400
-AVERAGE_FROM, AVERAGED = 0.7, 10
+WINDOW = 100
+AVERAGE_FROM, AVERAGED = 0.5, 30
 REPLACE_EVERY, REPLACE_UNTIL, JUDGE_FROM = 5, 0.85, 0.3
 STEERING, POLISH = 0.5, 0.3
 GRAM = 4
@@ -138,10 +138,14 @@ class SolverLearner(Learner):
         return max(1, round(allowed))
 
     def keep(self, number: int) -> float:
-        """The share of what is remembered that stays after a batch; towards the end of a run more and more, which averages noise away."""
+        """The share of what is remembered that stays after a batch.
+
+        `window` uses of an atom first: a long memory would hold atoms that are not right yet. From half of the run on it grows up to
+        thirtyfold, which averages noise away.
+        """
         uses = self.task.batch * self.task.k / self.task.atoms
         late = max(0.0, (number / self.task.steps - AVERAGE_FROM) / (1 - AVERAGE_FROM))
-        return max(0.0, 1 - uses / (self.window * (1 + (AVERAGED - 1) * late)))
+        return max(0.0, 1 - uses / (self.window * float(AVERAGED**late)))
 
     def state(self) -> dict[str, Tensor]:
         """Atoms, bias, penalty, and the running sums."""
