@@ -39,42 +39,39 @@ BIAS_SHARE = 0.25
 class SolverLearner(Learner):
     """What all learners with a solver share: the rise to k, codes, bias, the replacement of misfits and the encoder of the result.
 
-    solver: the inner step, any of `sparsegap list solvers`, "auto" for OMP, or exhaustive search where
-    supports are few. rise: share of the steps over which the active atoms of a
-    sample rise from `k_start` to k. penalty: of a Lasso solver, where it should end there instead of at a mean of k active atoms.
+    solver: the inner step, any of `sparsegap list solvers`, "auto" for OMP, or exhaustive search where supports are few.
+    rise: share of the steps over which the active atoms of a sample rise from `k_start` to k.
+    penalty: of a Lasso solver, where it should end there instead of at a mean of k active atoms.
     polish: share of the steps, the last ones, in which OMP takes over from a Lasso solver, by default .3, or none where `penalty` says
     where to end: a penalty finds the atoms from fewer samples, but shrinks codes, so that atoms settle somewhat beside their places.
     nonnegative: codes ≥ 0. bias: "zero", "mean" (of the data, and learned from there) or "auto": the mean where it holds over a quarter
-    of the data's energy. window: uses of an atom that it remembers. replace: whether misfits begin again.
+    of the data's energy. window: uses of an atom that it remembers, up to thirty times as many towards the end. replace: whether misfits
+    begin again.
     """
 
     def __init__(self, task: Task, *, solver: str = "auto", k_start: int = 1, rise: float = 0.5, penalty: float | None = None,
                  polish: float | None = None, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW,
                  replace: bool = True) -> None:
         super().__init__(task)
-        if task.dictionary is not None:
-            raise InputError("this learner learns the atoms: leave out the dictionary, or train an encoder for it (topk, lista, ...)")
-        if task.device != "cpu":
-            raise InputError(f"learners with a solver run on the processor, not on {task.device}")
-        if not 1 <= k_start <= task.k:
-            raise InputError(f"k_start must be between 1 and k, {task.k}, not {k_start}")
-        if not 0 <= rise <= 1:
-            raise InputError(f"rise is a share of the steps, between 0 and 1, not {rise:g}")
-        if bias not in ("auto", "zero", "mean"):
-            raise InputError(f"bias must be auto, zero or mean, not '{bias}'")
-        if window < 1:
-            raise InputError(f"window must be at least 1 use of an atom, not {window}")
         polish = (POLISH if penalty is None else 0.0) if polish is None else polish
-        if not 0 <= polish <= 1:
-            raise InputError(f"polish is a share of the steps, between 0 and 1, not {polish:g}")
-        if penalty is not None and not penalty > 0:
-            raise InputError(f"the penalty must be above 0, not {penalty:g}")
         few = math.comb(task.atoms, task.k) <= EXHAUSTIVE_SUPPORTS
         self.solver = solver if solver != "auto" else "exhaustive" if few else "omp"
-        takes = registry.problems(registry.member("solvers", self.solver))
-        self.pursues = KSparse in takes
-        if self.pursues and penalty is not None:
-            raise InputError(f"{self.solver} takes a number of active atoms, not a penalty; leave it out, or choose coordinate_descent")
+        self.pursues = KSparse in registry.problems(registry.member("solvers", self.solver))
+        for wrong, sentence in (
+            (task.dictionary is not None,
+             "this learner learns the atoms: leave out the dictionary, or train an encoder for it (topk, lista, ...)"),
+            (task.device != "cpu", f"learners with a solver run on the processor, not on {task.device}"),
+            (not 1 <= k_start <= task.k, f"k_start must be between 1 and k, {task.k}, not {k_start}"),
+            (not 0 <= rise <= 1, f"rise is a share of the steps, between 0 and 1, not {rise:g}"),
+            (not 0 <= polish <= 1, f"polish is a share of the steps, between 0 and 1, not {polish:g}"),
+            (bias not in ("auto", "zero", "mean"), f"bias must be auto, zero or mean, not '{bias}'"),
+            (window < 1, f"window must be at least 1 use of an atom, not {window}"),
+            (penalty is not None and not penalty > 0, f"the penalty must be above 0, not {penalty}"),
+            (penalty is not None and self.pursues,
+             f"{self.solver} takes a number of active atoms, not a penalty; leave it out, or choose coordinate_descent"),
+        ):
+            if wrong:
+                raise InputError(sentence)
         self.k_start, self.rise, self.end_penalty, self.nonnegative = k_start, rise, penalty, nonnegative
         self.bias_kind, self.window, self.replaces, self.polish = bias, window, replace, polish
         self.atoms, self.bias = torch.empty(0), torch.empty(0)
