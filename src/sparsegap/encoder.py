@@ -159,16 +159,22 @@ def at(per_entry: Tensor, indices: Tensor) -> Tensor:
 
 
 class Iterative:
-    """A solver as an encoder. With `start`, it refines another encoder's codes: that is closing the gap."""
+    """A solver as an encoder. With `start`, it refines another encoder's codes: that is closing the gap.
 
-    def __init__(self, method: str = "auto", tolerance: float = 1e-4, start: Encoder | None = None, **options: Any) -> None:
+    problem: what it solves where `encode` is given none. options: of `solve` and of the method.
+    """
+
+    def __init__(self, method: str = "auto", tolerance: float = 1e-4, start: Encoder | None = None, *, problem: Problem | None = None,
+                 **options: Any) -> None:
         self.method = method
+        self.problem = problem
         self.tolerance = tolerance
         self.start = start
         self.options = options
 
     def encode(self, x: Tensor, problem: Problem | None = None) -> Codes:
-        """Codes that solve the problem for each sample."""
+        """Codes that solve the problem, or its own, for each sample."""
+        problem = self.problem if problem is None else problem
         if problem is None:
             raise InputError("an iterative encoder needs a problem: give encode(x, problem) a Lasso or a KSparse")
         begin = None if self.start is None else self.start.encode(x, problem)

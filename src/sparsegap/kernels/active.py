@@ -7,40 +7,14 @@ Four rows are added at a time, so that the sum passes through the registers once
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from sparsegap.kernels.products import REORDERED, dot
+from sparsegap.kernels.products import add_multiple, gathered_dots, subtract_four
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int32]
-
-
-@njit(cache=True, fastmath=REORDERED, inline="never")
-def _add_four(y: Floats, x0: Floats, x1: Floats, x2: Floats, x3: Floats, a0: Any, a1: Any, a2: Any, a3: Any) -> None:
-    for c in range(y.shape[0]):
-        y[c] += a0 * x0[c] + a1 * x1[c] + a2 * x2[c] + a3 * x3[c]
-
-
-@njit(cache=True, fastmath=REORDERED, inline="never")
-def _add_one(y: Floats, x: Floats, a: Any) -> None:
-    for c in range(y.shape[0]):
-        y[c] += a * x[c]
-
-
-@njit(cache=True, fastmath=REORDERED, inline="never")
-def _dot_four(a: Floats, b0: Floats, b1: Floats, b2: Floats, b3: Floats) -> Any:
-    s0 = s1 = s2 = s3 = a[0] * 0
-    for c in range(a.shape[0]):
-        v = a[c]
-        s0 += v * b0[c]
-        s1 += v * b1[c]
-        s2 += v * b2[c]
-        s3 += v * b3[c]
-    return s0, s1, s2, s3
 
 
 @njit(cache=True)
@@ -48,10 +22,10 @@ def _combine(rows: Floats, chosen: NDArray[np.int64], factors: Floats, count: in
     """out += Σ factors[i]·rows[chosen[i]] over the first `count`."""
     whole = count - count % 4
     for i in range(0, whole, 4):
-        _add_four(out, rows[chosen[i]], rows[chosen[i + 1]], rows[chosen[i + 2]], rows[chosen[i + 3]],
-                  factors[i], factors[i + 1], factors[i + 2], factors[i + 3])
+        subtract_four(out, rows[chosen[i]], rows[chosen[i + 1]], rows[chosen[i + 2]], rows[chosen[i + 3]],
+                      -factors[i], -factors[i + 1], -factors[i + 2], -factors[i + 3])
     for i in range(whole, count):
-        _add_one(out, rows[chosen[i]], factors[i])
+        add_multiple(factors[i], rows[chosen[i]], out)
 
 
 @njit(parallel=True, cache=True)
@@ -73,20 +47,19 @@ def dots(x: Floats, rows: Floats, indices: Ints, out: Floats) -> None:
     """out[s, i] = ⟨x[s], rows[indices[s, i]]⟩, 0 in slots that are not in use; 2·n·k·d FLOPs."""
     k = indices.shape[1]
     for s in prange(x.shape[0]):
-        used = np.empty(k, np.int64)
+        used, found = np.empty(k, np.int64), np.empty(k, out.dtype)
+        count = 0
+        for i in range(k):
+            if indices[s, i] >= 0:
+                used[count] = indices[s, i]
+                count += 1
+        gathered_dots(x[s], rows, used[:count], found)
         count = 0
         for i in range(k):
             out[s, i] = 0
             if indices[s, i] >= 0:
-                used[count] = i
+                out[s, i] = found[count]
                 count += 1
-        whole = count - count % 4
-        for q in range(0, whole, 4):
-            a, b, c, d = used[q], used[q + 1], used[q + 2], used[q + 3]
-            out[s, a], out[s, b], out[s, c], out[s, d] = _dot_four(
-                x[s], rows[indices[s, a]], rows[indices[s, b]], rows[indices[s, c]], rows[indices[s, d]])
-        for q in range(whole, count):
-            out[s, used[q]] = dot(x[s], rows[indices[s, used[q]]])
 
 
 @njit(cache=True)

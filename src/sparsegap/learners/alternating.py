@@ -98,18 +98,8 @@ class Alternating(SolverLearner):
         if self.update == "mod":
             self._directions(codes, centred)
         else:
-            self._sweep(codes, residual, number)
-
-    def _sweep(self, codes: Codes, residual: Tensor, number: int) -> None:
-        from sparsegap.kernels.active import by_atom
-        from sparsegap.kernels.atom_sweep import sweep
-
-        values, indices, m = codes.values.numpy(), codes.indices.numpy(), self.task.atoms
-        slots = by_atom(values, indices, m)
-        order = torch.randperm(m, generator=self.task.generator(number)).numpy()
-        for _ in range(self.sweeps):
-            sweep(order, *slots, values, residual.numpy(), self.atoms.numpy(), torch.zeros(m).numpy(), self.update == "ksvd",
-                  self.nonnegative)
+            for _ in range(self.sweeps):
+                self.sweep(codes, residual, number, torch.zeros(self.task.atoms), refit=self.update == "ksvd")
 
     def _directions(self, codes: Codes, centred: Tensor) -> None:
         """Least squares for all atoms, in float64; those that no sample uses stay."""

@@ -17,6 +17,7 @@ from sparsegap.encoders.batch_topk import BatchTopK
 from sparsegap.errors import InputError
 from sparsegap.learning.adam import Adam
 from sparsegap.learning.autoencoder import Autoencoder, Slots
+from sparsegap.learning.beginning import first_encoder, put_back
 from sparsegap.learning.learner import Batch, Learner, Outcome, Task
 from sparsegap.learning.schedule import Schedule, Shape, risen
 from sparsegap.learning.sparsity import Sparsity, keeper
@@ -113,10 +114,7 @@ class Distil(Learner):
         if "scale" not in tensors:
             raise InputError("the state has no scale: it is not one of distil")
         self._build(float(tensors["scale"]))
-        for name, tensor in self.state().items():
-            if name not in tensors or tensors[name].shape != tensor.shape:
-                raise InputError(f"the state's {name} does not fit: a tensor of shape {tuple(tensor.shape)} is needed")
-            tensor.copy_(tensors[name])
+        put_back(self.state(), tensors)
 
     def result(self) -> tuple[Amortised, Dictionary]:
         """The encoder for activations as they are, and the task's dictionary."""
@@ -133,11 +131,8 @@ class Distil(Learner):
         assert known is not None
         self.scale = scale
         dictionary = Dictionary(known.atoms.float(), (known.bias.double() / scale).float()).to(task.device)
-        takes = registry.options(self.encoder_class)
         counts = ("k",) if self.penalty is not None else ("k", "keep")
-        given = {name: task.k for name in counts if name in takes} | self.encoder_options
-        encoder: Amortised = self.encoder_class.from_dictionary(dictionary, seed=task.seed, **given).to(task.device)
-        encoder.train()
+        encoder = first_encoder(self.encoder_class, dictionary, task, self.encoder_options, counts)
         self.model = Autoencoder(encoder, dictionary, learns_atoms=False)
         self.adam = Adam(self.model.parameters, clip=self.clip)
         self.sparsity: Sparsity = keeper(self.model, task.k, float(task.width), None)

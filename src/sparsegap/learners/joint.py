@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from sparsegap import registry
 from sparsegap.affine import Affine
@@ -18,6 +17,7 @@ from sparsegap.encoders.batch_topk import BatchTopK
 from sparsegap.errors import InputError
 from sparsegap.learning.adam import Adam
 from sparsegap.learning.autoencoder import Autoencoder, Slots
+from sparsegap.learning.beginning import first_atoms, first_encoder, put_back
 from sparsegap.learning.learner import Batch, Learner, Outcome, Task
 from sparsegap.learning.revival import CUTS, Idle, add_auxk, fresh_length, resampled, taking_turns
 from sparsegap.learning.schedule import Schedule, Shape, annealed, risen
@@ -71,7 +71,7 @@ class Joint(Learner):
             raise InputError("all activations are the same, or some are not finite: there is nothing to learn")
         self.scale = math.sqrt(variance / self.task.width)
         rows = ((sample.double() - centre) / self.scale).float()
-        atoms = self._first_atoms(rows) if known is None else known.atoms.float()
+        atoms = first_atoms(rows, self.task.atoms, self.task.generator(0)) if known is None else known.atoms.float()
         self._build(Dictionary(atoms, (centre / self.scale).float()).to(self.task.device))
         self._first_detectors(rows[:1024].to(self.task.device))
 
@@ -109,11 +109,7 @@ class Joint(Learner):
                 raise InputError(f"the state has no {name}: it is not one of joint training")
         self.scale = float(tensors["scale"])
         self._build(Dictionary(tensors["atoms"], tensors["centre"]).to(self.task.device))
-        held = self.state()
-        for name, tensor in held.items():
-            if name not in tensors or tensors[name].shape != tensor.shape:
-                raise InputError(f"the state's {name} does not fit: a tensor of shape {tuple(tensor.shape)} is needed")
-            tensor.copy_(tensors[name])
+        put_back(self.state(), tensors)
 
     def result(self) -> tuple[Amortised, Dictionary]:
         """The encoder and the dictionary, for activations as they are."""
@@ -127,22 +123,14 @@ class Joint(Learner):
         task = self.task
         return task.batch * (2.0 * task.atoms * task.width + 8.0 * task.k * task.width)
 
-    def _first_atoms(self, rows: Tensor) -> Tensor:
-        m, d = self.task.atoms, self.task.width
-        usable = rows[rows.norm(dim=1) > 1e-6 * math.sqrt(d)][:m]
-        random = torch.randn(m - len(usable), d, generator=self.task.generator(0))
-        return normalize(torch.cat([usable, random])).contiguous()
-
     def _build(self, dictionary: Dictionary) -> None:
         """The parts that learn, from atoms in the units of training."""
         task = self.task
-        takes_k = "k" in registry.options(self.encoder_class)
-        given = ({"k": task.k} if takes_k else {}) | self.encoder_options
-        encoder: Amortised = self.encoder_class.from_dictionary(dictionary, seed=task.seed, **given).to(task.device)
-        encoder.train()
+        encoder = first_encoder(self.encoder_class, dictionary, task, self.encoder_options)
         self.model = Autoencoder(encoder, dictionary, learns_atoms=task.dictionary is None)
         unit = ("atoms",) if self.norm == "unit" else ()
-        faster = {} if takes_k else {f"encoder.{name}": self.cut_rate for name in CUTS if hasattr(encoder, name)}
+        counts = "k" in registry.options(self.encoder_class)
+        faster = {} if counts else {f"encoder.{name}": self.cut_rate for name in CUTS if hasattr(encoder, name)}
         self.adam = Adam(self.model.parameters, betas=self.betas, unit=unit, faster=faster, clip=self.clip)
         self.idle = Idle(task.atoms, self.dead_after, task.device)
         penalty = None if self.penalty is None else self.penalty / self.scale

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from sparsegap.codes import Codes
 from sparsegap.learning.learner import Task
-from sparsegap.learning.misfits import misfits, missing_directions
-from sparsegap.learning.solver_learner import JUDGE_FROM, REPLACE_EVERY, REPLACE_UNTIL, WINDOW, SolverLearner
+from sparsegap.learning.misfits import missing_directions
+from sparsegap.learning.solver_learner import WINDOW, SolverLearner
 
 
 class Kmeans(SolverLearner):
@@ -25,8 +24,7 @@ class Kmeans(SolverLearner):
 
     def __init__(self, task: Task, *, nonnegative: bool = True, bias: str = "auto", window: int = WINDOW, replace: bool = True) -> None:
         # One active atom a sample makes k times fewer uses of an atom than the rest of the learners count on.
-        super().__init__(task, nonnegative=nonnegative, bias=bias, window=window * task.k, replace=False)
-        self.begins_again = replace
+        super().__init__(task, nonnegative=nonnegative, bias=bias, window=window * task.k, replace=replace)
 
     @classmethod
     def preferred_batch(cls, atoms: int, k: int, rows: int | None) -> int:
@@ -38,26 +36,13 @@ class Kmeans(SolverLearner):
         return 1
 
     def improve(self, codes: Codes, centred: Tensor, residual: Tensor, number: int) -> None:
-        """All atoms at once: at one active atom a sample none has to wait for another."""
-        from sparsegap.kernels.active import by_atom
-        from sparsegap.kernels.atom_sweep import sweep
+        """One sweep; at one active atom a sample no atom has to wait for another."""
+        self.sweep(codes, residual, number, self.usage.energy * self.keep(number))
 
-        values, indices = codes.values.numpy(), codes.indices.numpy()
-        sweep(torch.arange(self.task.atoms).numpy(), *by_atom(values, indices, self.task.atoms), values, residual.numpy(),
-              self.atoms.numpy(), self.usage.energy.mul(self.keep(number)).numpy(), False, self.nonnegative)
-        if self.begins_again and number % REPLACE_EVERY == 0 and number < REPLACE_UNTIL * self.task.steps:
-            self._begin_again(centred, residual, number)
-
-    def _begin_again(self, centred: Tensor, residual: Tensor, number: int) -> None:
-        """Misfits become the samples explained worst: at one active atom, what one leaves of its samples would lose them to it."""
-        # All pairs of many atoms cost as much as a step: they are compared less often.
-        copies = number % (REPLACE_EVERY * -(-self.task.atoms // 8192)) == 0
-        found = misfits(self.atoms, self.usage, copies=copies, misplaced=number > JUDGE_FROM * self.task.steps)
-        worst = residual.square().sum(1).argsort(descending=True, stable=True)[: 4 * len(found) + 16]
-        directions = missing_directions(centred[worst], len(found))
-        again = found[: len(directions)]
-        self.atoms[again] = directions
-        self.usage.forget(again)
+    def lacking(self, centred: Tensor, missed: Tensor, count: int) -> Tensor:
+        """The samples explained worst: at one active atom, what one leaves of its samples would lose them to it."""
+        worst = missed.square().sum(1).argsort(descending=True, stable=True)[: 4 * count + 16]
+        return missing_directions(centred[worst], count)
 
     def flops(self) -> float:
         """One pass over the atoms."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from sparsegap.codes import Codes
@@ -32,10 +31,4 @@ class Online(SolverLearner):
 
     def improve(self, codes: Codes, centred: Tensor, residual: Tensor, number: int) -> None:
         """One sweep over the atoms, each held by its past energy."""
-        from sparsegap.kernels.active import by_atom
-        from sparsegap.kernels.atom_sweep import sweep
-
-        values, indices = codes.values.numpy(), codes.indices.numpy()
-        order = torch.randperm(self.task.atoms, generator=self.task.generator(number)).numpy()
-        sweep(order, *by_atom(values, indices, self.task.atoms), values, residual.numpy(), self.atoms.numpy(),
-              self.usage.energy.mul(self.keep(number)).numpy(), False, self.nonnegative)
+        self.sweep(codes, residual, number, self.usage.energy * self.keep(number))

@@ -15,6 +15,7 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.errors import InputError
 from sparsegap.learning.adam import Adam
+from sparsegap.learning.beginning import first_encoder, put_back
 from sparsegap.learning.learner import Batch, Learner, Outcome, Task
 from sparsegap.learning.schedule import Schedule, Shape
 
@@ -79,10 +80,7 @@ class Regression(Learner):
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state` gave."""
         self._build(self.task.dictionary or Dictionary(torch.ones(self.task.atoms, self.task.width)))
-        for name, tensor in self.state().items():
-            if name not in tensors or tensors[name].shape != tensor.shape:
-                raise InputError(f"the state's {name} does not fit: a tensor of shape {tuple(tensor.shape)} is needed")
-            tensor.copy_(tensors[name])
+        put_back(self.state(), tensors)
 
     def result(self) -> tuple[Amortised, Dictionary]:
         """The encoder, and the task's dictionary or the least-squares one."""
@@ -95,9 +93,7 @@ class Regression(Learner):
 
     def _build(self, dictionary: Dictionary) -> None:
         task = self.task
-        given = ({"k": task.k} if "k" in registry.options(self.encoder_class) else {}) | self.encoder_options
-        self.encoder: Amortised = self.encoder_class.from_dictionary(dictionary, seed=task.seed, **given).to(task.device)
-        self.encoder.train()
+        self.encoder = first_encoder(self.encoder_class, dictionary, task, self.encoder_options)
         self.adam = Adam({f"encoder.{name}": parameter for name, parameter in self.encoder.named_parameters()})
         m, d = task.atoms, task.width
         sizes: dict[str, tuple[int, ...]] = {"z": (m,), "x": (d,), "rows": (), "zz": (m, m), "zx": (m, d), "atoms": (m, d), "bias": (d,)}

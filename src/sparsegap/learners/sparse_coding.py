@@ -13,12 +13,11 @@ from torch.nn.functional import normalize
 from sparsegap.codes import Codes
 from sparsegap.conventions import penalty
 from sparsegap.dictionary import Dictionary
-from sparsegap.encoder import Amortised, Encoder
+from sparsegap.encoder import Amortised, Encoder, Iterative
 from sparsegap.errors import InputError
 from sparsegap.learning.learner import Batch, Learner, Outcome, Task
 from sparsegap.learning.readout import Readout
-from sparsegap.problem import Lasso, Problem
-from sparsegap.solve import solve
+from sparsegap.problem import Lasso
 
 Activation = Literal["exp", "relu"]
 COLD, SMALL = -10.0, 0.01
@@ -124,7 +123,7 @@ class SparseCoding(Learner):
     def reader(self, encoder: Amortised, dictionary: Dictionary) -> Encoder:
         """The paper's: codes exp(u) of new samples by Adam, the atoms frozen."""
         weight = penalty(self.l1, "paper", width=dictionary.width, n_atoms=dictionary.n_atoms)
-        return Optimised(Lasso(dictionary, weight), self.test_rate, self.test_steps)
+        return Iterative("adam_exp", problem=Lasso(dictionary, weight), max_iterations=self.test_steps, lr=self.test_rate)
 
     def flops(self) -> float:
         """Three products, and Adam on codes and atoms."""
@@ -151,14 +150,3 @@ class SparseCoding(Learner):
         root = (second / (1 - BETA2**number)).sqrt_().add_(EPSILON)
         self.tensors[name].addcdiv_(first, root, value=-self.rate / (1 - BETA1**number))
 
-
-class Optimised:
-    """The paper's inference-time optimisation as an encoder."""
-
-    def __init__(self, problem: Lasso, rate: float, steps: int) -> None:
-        self.problem, self.rate, self.steps = problem, rate, steps
-
-    def encode(self, x: Tensor, problem: Problem | None = None) -> Codes:
-        """Codes (n, m) of activations (n, d) for the problem given, or its own."""
-        asked = self.problem if problem is None else problem
-        return solve(asked, x.to(self.problem.dictionary.atoms), "adam_exp", max_iterations=self.steps, lr=self.rate).codes

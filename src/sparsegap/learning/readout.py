@@ -10,6 +10,7 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoders.topk import TopK
+from sparsegap.learning.sparse_ops import gathered
 
 RIDGE = 1e-4
 RECENT = 1024
@@ -28,11 +29,7 @@ class Readout:
 
     def note(self, codes: Codes, centred: Tensor, keep: float) -> None:
         """Count a batch: 2·n·d·(k + d) FLOPs."""
-        from sparsegap.kernels.active import by_atom, gather
-
-        values, indices = codes.values.numpy(), codes.indices.numpy()
-        sums, products = torch.empty_like(self.codes), torch.empty_like(self.products)
-        gather(*by_atom(values, indices, codes.n_atoms), values, centred.numpy(), products.numpy(), sums.numpy())
+        products, sums = gathered(codes.values, codes.indices, centred, codes.n_atoms)
         for total, part in ((self.codes, sums), (self.products, products), (self.inputs, centred.sum(0)),
                             (self.moments, centred.T @ centred), (self.samples, torch.tensor(float(len(centred))))):
             total.mul_(keep).add_(part)

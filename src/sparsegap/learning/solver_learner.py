@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from sparsegap import registry
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
-from sparsegap.encoder import Amortised, Encoder
+from sparsegap.encoder import Amortised, Encoder, Iterative
 from sparsegap.errors import InputError
+from sparsegap.learning.beginning import first_atoms
 from sparsegap.learning.learner import Batch, Learner, Outcome, Task
 from sparsegap.learning.misfits import Usage, misfits, missing_directions
 from sparsegap.learning.readout import Readout
@@ -93,11 +93,8 @@ class SolverLearner(Learner):
         self.penalty = 0.5 * centred.square().sum(1).mean().sqrt()
 
     def first_atoms(self, centred: Tensor, generator: torch.Generator) -> Tensor:
-        """(m, d): the first samples at norm 1, random directions where there are too few."""
-        lengths = centred.norm(dim=1)
-        usable = centred[lengths > 1e-6 * lengths.square().mean().sqrt()][: self.task.atoms]
-        random = torch.randn(self.task.atoms - len(usable), self.task.width, generator=generator)
-        return normalize(torch.cat([usable, random])).contiguous()
+        """(m, d) atoms to begin with, from centred samples (n, d)."""
+        return first_atoms(centred, self.task.atoms, generator)
 
     def step(self, batch: Batch, number: int) -> Outcome:
         """Codes of the batch, better atoms for them, and new beginnings for misfits."""
@@ -118,7 +115,7 @@ class SolverLearner(Learner):
         if bool(self.learns_bias):
             self.bias = self.bias + residual.mean(0)
         if self.replaces and number % REPLACE_EVERY == 0 and number < REPLACE_UNTIL * self.task.steps:
-            self._replace(missed, number)
+            self._replace(centred, missed, number)
         return outcome
 
     @abstractmethod
@@ -168,7 +165,8 @@ class SolverLearner(Learner):
 
     def reader(self, encoder: Amortised, dictionary: Dictionary) -> Encoder:
         """The solver at k active atoms; OMP in place of one that takes a penalty."""
-        return SolverReader(KSparse(dictionary, self.task.k, self.nonnegative), self.solver if self.pursues else "omp")
+        problem = KSparse(dictionary, self.task.k, self.nonnegative)
+        return Iterative(self.solver if self.pursues else "omp", problem=problem, prove=False)
 
     def flops(self) -> float:
         """About three and a half passes over the atoms, and the products of the active ones."""
@@ -209,23 +207,28 @@ class SolverLearner(Learner):
         idle = int((self.usage.times < 0.5).sum()) if number > 1 else 0
         return Outcome(missed / (2 * len(x)), missed / variance, float(codes.l0().float().mean()), idle, also)
 
-    def _replace(self, residual: Tensor, number: int) -> None:
+    def sweep(self, codes: Codes, residual: Tensor, number: int, past: Tensor, *, refit: bool = False) -> None:
+        """One sweep over the atoms, in an order of the step's own, each held by its past energy (m,): see `kernels.atom_sweep.sweep`.
+
+        codes, residual (n, d): changed in place. 4·n·k·d FLOPs, 6 with `refit`.
+        """
+        from sparsegap.kernels.active import by_atom
+        from sparsegap.kernels.atom_sweep import sweep
+
+        values, indices = codes.values.numpy(), codes.indices.numpy()
+        order = torch.randperm(self.task.atoms, generator=self.task.generator(number)).numpy()
+        sweep(order, *by_atom(values, indices, self.task.atoms), values, residual.numpy(), self.atoms.numpy(), past.numpy(), refit,
+              self.nonnegative)
+
+    def lacking(self, centred: Tensor, missed: Tensor, count: int) -> Tensor:
+        """Up to `count` directions (c, d) at norm 1 for misfits to begin again at; missed: residuals (n, d) of centred samples."""
+        return missing_directions(missed, count)
+
+    def _replace(self, centred: Tensor, missed: Tensor, number: int) -> None:
         # All pairs of many atoms cost as much as a step: they are compared less often.
         copies = number % (REPLACE_EVERY * -(-self.task.atoms // 8192)) == 0
         found = misfits(self.atoms, self.usage, copies=copies, misplaced=number > JUDGE_FROM * self.task.steps)
-        directions = missing_directions(residual, len(found))
+        directions = self.lacking(centred, missed, len(found))
         again = found[: len(directions)]
         self.atoms[again] = directions
         self.usage.forget(again)
-
-
-class SolverReader:
-    """A solver and its problem as an encoder."""
-
-    def __init__(self, problem: KSparse, solver: str) -> None:
-        self.problem = problem
-        self.solver = solver
-
-    def encode(self, x: Tensor, problem: Problem | None = None) -> Codes:
-        """Codes (n, m) of activations (n, d) for the problem given, or its own."""
-        return solve(self.problem if problem is None else problem, x.to(self.problem.dictionary.atoms), self.solver, prove=False).codes
