@@ -11,8 +11,11 @@ from torch import Tensor
 from fitting import SMALL, D, K, M, sparse_codes, sparse_data, truth
 from sparsegap.activations import Activations, Chunk
 from sparsegap.errors import InputError
-from sparsegap.fit import fit
+from sparsegap.fit import Request, fit
+from sparsegap.fit.expected import expected
+from sparsegap.fit.session import Session
 from sparsegap.fit.streams import Drawn, Recording
+from sparsegap.learners.online import Online
 from sparsegap.source import parse_source
 
 
@@ -71,3 +74,14 @@ def test_a_source_gives_fresh_rows_apart_from_its_sample() -> None:
 def test_damaged_data_is_refused_by_row() -> None:
     with pytest.raises(InputError, match="row 1005"):
         fit("topk", Streamed(sparse_data(), damaged=True), **SMALL)
+
+
+def test_a_run_that_grows_dearer_is_not_priced_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    step = Online.step
+    monkeypatch.setattr(Online, "step", lambda self, batch, number: taken.append(self.target(number)) or step(self, batch, number))
+    source = parse_source(f"uniform:atoms={M},width={D},active={K}")
+    session = Session.of([Request("online", 8, atoms=M, steps=80)], source, batch=64)
+    cost = expected(session)
+    assert taken == [1, 2, 5, 8, 8]  # one to compile, and one from the middle of each quarter
+    assert cost.rows == 80 * 64 and cost.seconds > 0

@@ -7,36 +7,37 @@ from dataclasses import dataclass
 
 from sparsegap.fit.session import Session
 
-REPEATS = 4
+PARTS = 4  # of a run, a step in the middle of each being measured: learners that rise to k begin with cheaper ones
 
 
 @dataclass(frozen=True)
 class Expected:
     """seconds: of all steps of all runs, on this machine. flops: of the same. memory: bytes of all learners' states. rows: learned from,
-    each counted every time. steps: of the longest run.
+    each counted every time.
     """
 
     seconds: float
     flops: float
     memory: int
     rows: int
-    steps: int
 
 
 def expected(session: Session) -> Expected:
-    """Begin every run and take a few steps, none of which is kept: the best of them counts. Reading the batches is part of it."""
+    """Begin every run and take a few steps of its beginning, middle and end, none of which is kept. Reading the batches is part of it."""
     seconds = flops = 0.0
     memory = 0
     for plan in session.plans:
-        learner = plan.make()
+        learner, steps = plan.make(), plan.task.steps
         learner.begin(session.data.sample(learner.sample_rows))
+        learner.step(session.data[0], 1)  # compiles what is not compiled yet
+        numbers = sorted({max(1, round(steps * (part + 0.5) / PARTS)) for part in range(PARTS)})
         taken = []
-        for number in range(1, min(REPEATS, plan.task.steps) + 1):
+        for place, number in enumerate(numbers):
             began = time.perf_counter()
-            float(learner.step(session.data[number - 1], number).loss)
+            float(learner.step(session.data[min(place + 1, steps - 1)], number).loss)
             taken.append(time.perf_counter() - began)
-        seconds += min(taken) * plan.task.steps
-        flops += learner.flops() * plan.task.steps
+        seconds += steps * sum(taken) / len(taken)
+        flops += learner.flops() * steps
         memory += sum(t.numel() * t.element_size() for t in learner.state().values())
-    steps = max(plan.task.steps for plan in session.plans)
-    return Expected(seconds, flops, memory, sum(plan.task.steps * plan.task.batch for plan in session.plans), steps)
+    rows = sum(plan.task.steps * plan.task.batch for plan in session.plans)
+    return Expected(seconds, flops, memory, rows)
