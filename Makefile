@@ -20,10 +20,10 @@ help: ## this list
 demo: $(STAMPS)/demo $(STAMPS)/kernels ## collect, fit and gap on a real language model; a few minutes after installation
 	@$(BIN)/sparsegap demo
 
-test: lint docs ## lint, types, documentation and every test, the slow ones too
+test: lint docs $(STAMPS)/kernels ## lint, types, documentation and every test, the slow ones too
 	@$(BIN)/python -m pytest -n $(JOBS) -m "slow or not slow"
 
-quick: $(STAMPS)/dev ## the tests without the slow ones
+quick: $(STAMPS)/dev $(STAMPS)/kernels ## the tests without the slow ones
 	@$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(STAMPS)/dev ## ruff and mypy
@@ -39,7 +39,8 @@ docs: $(STAMPS)/docs ## the documentation, strictly, into site/
 bench: $(STAMPS)/bench ## compare with the peers, in encoder passes; BENCH="--sae DIR --activations FILE" adds a real dictionary
 	@$(BIN)/sparsegap bench $(BENCH)
 
-$(STAMPS)/kernels: $(STAMPS)/demo $(wildcard src/sparsegap/kernels/*.py)
+# Before the tests too: two processes that compile one kernel at once may get code that differs in the last bit of its sums.
+$(STAMPS)/kernels: $(STAMPS)/sparsegap $(wildcard src/sparsegap/kernels/*.py)
 	@echo "compiling the kernels (once)"
 	@$(BIN)/python -m sparsegap.warm_up
 	@touch $@
@@ -53,6 +54,11 @@ $(STAMPS)/torch:
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install $(TORCH)
 	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/sparsegap: $(STAMPS)/torch pyproject.toml
+	@echo "installing sparsegap (once)"
+	@$(PIP) install --editable .
+	@touch $@
 
 # One stamp an extra. The install is editable: new code needs no new install, a changed pyproject.toml does.
 $(STAMPS)/%: $(STAMPS)/torch pyproject.toml

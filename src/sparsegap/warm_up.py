@@ -14,9 +14,11 @@ ATOMS, WIDTH, ROWS, K = 1200, 96, 640, 8
 
 
 def warm_up() -> None:
-    """Train for two steps and measure a gap, on noise."""
+    """Train for two steps, with and without a solver, and measure a gap, on noise."""
     x = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(0))
     sae = fit("topk", x, atoms=ATOMS, k=K, steps=2, batch=256)
+    fit("online", x, atoms=ATOMS, k=K, steps=2, batch=256)
+    fit("online", x[:, :8].contiguous(), atoms=16, k=2, steps=2, batch=256)  # so few atoms are searched one and all
     gap(sae.dictionary, sae.encoder, x, train=x, quick=True, batch=256, rows=ROWS)
 
 
