@@ -1,0 +1,109 @@
+"""What a study came to, read from its store: rows with the columns of the trials, for figures, claims and people. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sparsegap.errors import InputError
+from sparsegap.study.store import PLAN, read_plan, read_trials
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows of a study: each is a trial's options, where it stands in the study, and what the experiment measured.
+
+    `trials` are the stored lines without their rows (seconds, versions, device, when), `failed` those among them that raised, `missing`
+    how many planned trials are not stored yet. `setting` is "quick" or "full", and both joined by a comma for several stores.
+    """
+
+    rows: list[Row]
+    title: str = ""
+    about: str = ""
+    study: str = ""
+    setting: str = ""
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    missing: int = 0
+
+    @classmethod
+    def open(cls, store: str | Path) -> Records:
+        """The records of a store (a folder with plan.json), or of all stores in a folder, joined. Raises InputError where there is none."""
+        folder = Path(store)
+        if (folder / PLAN).is_file():
+            return _of_store(folder)
+        found = sorted(each.parent for each in folder.glob(f"*/{PLAN}"))
+        if not found:
+            what = "it is not there" if not folder.exists() else f"there is no {PLAN} in it, nor in a folder in it"
+            raise InputError(f"{folder} holds no results of `sparsegap run`: {what}")
+        return _joined(folder, [_of_store(each) for each in found])
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns, in order of appearance."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def where(self, **equal: Any) -> Records:
+        """The rows whose columns have these values; a list of values means any of them. Raises InputError for a column that no row has."""
+        self._require(*equal)
+        return replace(self, rows=[row for row in self.rows if matches(row, equal)])
+
+    def column(self, name: str) -> list[Any]:
+        """One value for each row, None where a row has none. Raises InputError for a column that no row has."""
+        self._require(name)
+        return [row.get(name) for row in self.rows]
+
+    def values(self, name: str) -> list[Any]:
+        """Distinct values of a column in order of appearance, without None. Raises InputError for a column that no row has."""
+        found: list[Any] = []
+        for value in self.column(name):
+            if value is not None and value not in found:
+                found.append(value)
+        return found
+
+    def _require(self, *names: str) -> None:
+        known = self.columns
+        for name in names:
+            if known and name not in known:
+                raise InputError(f"no row of {self.study or 'these records'} has a column '{name}'; the columns are: {', '.join(known)}")
+
+
+def matches(row: Mapping[str, Any], equal: Mapping[str, Any]) -> bool:
+    """Whether a row has these values; a list in `equal` means any of its values, unless the row holds that very list."""
+    return all(row.get(name) == value or (isinstance(value, list | tuple) and row.get(name) in value) for name, value in equal.items())
+
+
+def _of_store(folder: Path) -> Records:
+    plan, stored = read_plan(folder), read_trials(folder)
+    rows: list[Row] = []
+    trials, failed = [], []
+    missing = 0
+    for planned in plan.trials:
+        line = stored.get(planned.key)
+        if line is None:
+            missing += 1
+            continue
+        place = {"study": plan.study, "block": planned.block, "variant": planned.variant, "experiment": planned.experiment}
+        trial = place | {"labels": planned.labels} | {name: value for name, value in line.items() if name not in ("rows", *place, "labels")}
+        trials.append(trial)
+        if line["error"] is not None:
+            failed.append(trial)
+        rows += [line["options"] | place | planned.labels | row for row in line["rows"]]
+    return Records(rows, plan.title, plan.about, plan.study, plan.setting, trials, failed, missing)
+
+
+def _joined(folder: Path, parts: Sequence[Records]) -> Records:
+    return Records(
+        rows=[row for part in parts for row in part.rows],
+        title=folder.name,
+        about="; ".join(part.title for part in parts),
+        study=", ".join(part.study for part in parts),
+        setting=", ".join(dict.fromkeys(part.setting for part in parts)),
+        trials=[trial for part in parts for trial in part.trials],
+        failed=[trial for part in parts for trial in part.failed],
+        missing=sum(part.missing for part in parts),
+    )
