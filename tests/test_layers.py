@@ -12,7 +12,7 @@ import sparsegap
 
 ROOT = Path(sparsegap.__file__).parent
 
-# From the bottom up. A module may import its own layer and those below; a folder stands for all its files.
+# From the bottom up. A module may import its own layer and those below; a folder stands for all its files but those named here.
 LAYERS = (
     ("errors", "registry", "options"),
     ("flops", "cost"),
@@ -33,15 +33,17 @@ LAYERS = (
     ("shards", "texts", "weights", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
     ("recovery", "readers", "harvest", "recode", "fit", "diagnosis", "gap_record", "gap"),
+    ("experiments",),
+    ("study", "studies"),
     ("number_formats", "label_places", "charts", "rung_rows"),
     ("figures",),
-    ("report",),
+    ("report", "study.page"),
     ("catalogue", "bench", "warm_up"),
     ("benchmarks",),
     ("commands",),
     ("cli", "__main__"),
 )
-FOLDERS_OF_STRANGERS = ("solvers", "encoders", "metrics", "sources", "learners", "figures", "benchmarks", "commands")
+FOLDERS_OF_STRANGERS = ("solvers", "encoders", "metrics", "sources", "learners", "experiments", "figures", "benchmarks", "commands")
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__init__.py")
 
@@ -73,7 +75,12 @@ def _module_or_root(name: str) -> str:
 
 def home(path: Path) -> str:
     """The layer name of a file: its folder, or itself."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return layer(*path.relative_to(ROOT).with_suffix("").parts)
+
+
+def layer(*parts: str) -> str:
+    """The layer name of a module by its path: a file of a folder that stands higher than the folder has a name of its own."""
+    return whole if (whole := ".".join(parts[:2])) in LEVEL else parts[0]
 
 
 def faults(source: str, where: Path) -> list[str]:
@@ -81,7 +88,7 @@ def faults(source: str, where: Path) -> list[str]:
     found = []
     for name in imports(ast.parse(source)):
         parts = name.split(".")
-        target = parts[1] if len(parts) > 1 else ""
+        target = layer(*parts[1:]) if len(parts) > 1 else ""
         if name.startswith(".") or not target:
             found.append(f"imports the package root or a relative name ({name})")
         elif target not in LEVEL:
@@ -109,6 +116,7 @@ def test_imports_point_down(path: Path) -> None:
         ("import sparsegap", "gap.py"),
         ("from . import codes", "gap.py"),
         ("import sparsegap.cli", "commands/gap.py"),
+        ("import sparsegap.study.page", "study/records.py"),
         ("from sparsegap.no_such_layer import x", "gap.py"),
     ],
 )
