@@ -16,6 +16,7 @@ ROOT = Path(sparsegap.__file__).parent
 LAYERS = (
     ("errors", "registry", "options"),
     ("flops", "cost"),
+    ("statistics", "break_even"),
     ("kernels",),
     ("codes",),
     ("dictionary",),
@@ -35,6 +36,7 @@ LAYERS = (
     ("recovery", "readers", "harvest", "recode", "fit", "diagnosis", "gap_record", "gap"),
     ("experiments",),
     ("study", "studies"),
+    ("paper",),
     ("number_formats", "label_places", "charts", "rung_rows"),
     ("figures",),
     ("report", "study.page"),

@@ -193,7 +193,7 @@ FREE = frozenset(
     _linalg_check_errors is_nonzero _local_scalar_dense item is_same_size _has_same_storage_numel isin unique_consecutive _unique
     _unique2 unique_dim _assert_async _assert_scalar sym_size sym_numel sym_stride sym_storage_offset is_contiguous size stride dim
     numel _is_all_true record_stream _version bitwise_left_shift bitwise_right_shift _sparse_coo_tensor_with_dims_and_tensors
-    _coalesced_ _values _indices _nested_tensor_from_mask
+    _coalesced_ _values _indices _nested_tensor_from_mask _record_function_enter_new _record_function_exit
     """.split()
 )
 # fmt: on

@@ -1,0 +1,1 @@
+"""The paper's own programs, restated and batched over runs: their data, trainings, scores and arithmetic of cost."""
