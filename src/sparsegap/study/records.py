@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sparsegap.errors import InputError
 from sparsegap.study.store import PLAN, read_plan, read_trials
 
 Row = dict[str, Any]
+
+COLUMN, WHERE = "name of a column", "wanted values by column"
+# Annotations of the options of figures and claims: a study is refused before it runs where no trial can have such a column or value.
+Column = Annotated[str, COLUMN]
+Where = Annotated[dict[str, Any], WHERE]
 
 
 @dataclass(frozen=True)
