@@ -107,3 +107,12 @@ def test_learners_are_listed_and_shown() -> None:
     status, printed = run("show", "joint")
     assert status == 0
     assert "rate" in printed
+
+
+def test_rows_to_measure_on_are_looked_at_before_the_training(acts: Path, tmp_path: Path) -> None:
+    save_file({"activations": sparse_data()[:, :8].contiguous()}, tmp_path / "narrow.safetensors")
+    status, printed = run("fit", "topk", "--activations", acts, "--atoms", M, "--k", K, "--out", tmp_path / "sae",
+                          "--test", tmp_path / "narrow.safetensors")
+    assert status == 2
+    assert "is 8 wide, but the activations to learn from are 16" in printed
+    assert not (tmp_path / "sae").exists()

@@ -214,3 +214,23 @@ def stop_early() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     yield
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("device", "sentence"), [("cuda:99", "'cuda:99' is not to be had here"), ("nonsense", "'nonsense' is not to be had here"),
+                                                  ("meta", "must be cpu, cuda or mps, not 'meta'")])
+def test_a_device_that_is_not_there(device: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        fit("topk", sparse_data(), device=device, **SMALL)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    steps: list[int] = []
+    with pytest.raises(InputError, match="cannot make the folder .*file/run"):
+        fit("topk", sparse_data(), out=tmp_path / "file" / "run", report=lambda now: steps.append(now.step), **SMALL)
+    assert not steps
+
+
+def test_values_too_large_for_squares_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="squares float32 cannot hold"):
+        fit(SOLVER_BASED, sparse_data() * 1e30, out=tmp_path / "run", **SMALL)

@@ -81,6 +81,7 @@ def fit(name: Name, k: K, out: Out, activations: Activations = None, source: Sou
     session = Session.of(requests, data, batch=batch, seed=seed, codes=codes_from or codes, validate=judged, patience=patience,
                          normalise=normalise, device=device)
     session.require_free(out)
+    _require_width(test, session)
     console.print(_asked(session), markup=False)
     if dry_run:
         console.print(_cost(session), markup=False)
@@ -101,6 +102,17 @@ def _data(activations: Path | None, source: str | None) -> Any:
     from sparsegap.readers import open_activations
 
     return open_activations(str(activations))
+
+
+def _require_width(test: Path | None, session: Session) -> None:
+    """What is measured at the end is looked at before the beginning."""
+    if test is None:
+        return
+    from sparsegap.readers import open_activations
+
+    width = open_activations(test, "test").d
+    if width != session.data.stream.width:
+        raise InputError(f"{test} is {width} wide, but the activations to learn from are {session.data.stream.width}")
 
 
 def _requests(first: Request, given: Iterable[str], sweeps: Iterable[str], known_codes: bool) -> list[Request]:

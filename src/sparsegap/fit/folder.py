@@ -8,6 +8,7 @@ kill leaves is a state to go on from or a finished checkpoint.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,13 @@ class Folder:
         if self.path is None or not (self.path / STATE).exists():
             return "no state was kept"
         return f"the last state kept in {self.path} is good"
+
+    def claim(self) -> None:
+        """Make the folder before the first step, not after the last one. Raises InputError where that, or writing in it, is not allowed."""
+        if self.path is not None:
+            self._make()
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise InputError(f"nothing can be written into the folder {self.path}: permission denied")
 
     def _make(self) -> None:
         assert self.path is not None

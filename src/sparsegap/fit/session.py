@@ -48,6 +48,7 @@ class Session:
            normalise: str = "none", device: str = "cpu") -> Session:
         """Open the data, check every request. Raises InputError."""
         require_labels(requests)
+        _require_device(device)
         stream = open_stream(data, batch, seed, codes, requests)
         judged = None if validate is None else held_out(_activations(validate, held_out=True), stream.width)
         if patience is not None and (judged is None or patience < 1):
@@ -84,6 +85,8 @@ def follow(session: Session, out: Path | None, *, keep_every: int = 200, report:
             continue
         manner = Manner(keep_every, session.held_out, max(1, -(-plan.task.steps // VERDICTS)), session.patience, report, tensorboard)
         runs[index] = Run(plan, session.data, folder, manner, recipe, _metadata(session.data.stream))
+    for run in runs.values():
+        run.folder.claim()
     with stop_requests() as stopped:
         _take_steps(session.data, runs, made, stopped)
     return [made[index] for index in range(len(session.plans))]
@@ -166,6 +169,15 @@ def _plan(request: Request, data: Scaled) -> Plan:
                 None if known is None else unfolded(known, data.scale).to(torch.float32).to(data.device), data.device)
     return Plan(request.label, learner, encoder, task, request.teacher, options, encoder_options, known,
                 None if request.start is None else request.start.rescaled(1 / data.scale).to(data.device))
+
+
+def _require_device(name: str) -> None:
+    try:
+        there = torch.empty(0, device=name).device.type in ("cpu", "cuda", "mps")
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"the device '{name}' is not to be had here: {str(error).splitlines()[0]}") from error
+    if not there:
+        raise InputError(f"the device must be cpu, cuda or mps, not '{name}'")
 
 
 def _atoms(request: Request, offered: int | None) -> int:

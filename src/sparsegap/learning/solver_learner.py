@@ -101,7 +101,7 @@ class SolverLearner(Learner):
         x = batch.x.float()
         energy = x.sub(self.bias).square().sum(1)
         if not bool(energy.isfinite().all()):
-            raise InputError("the batch holds NaN or Inf")
+            raise InputError("the batch holds NaN or Inf, or values whose squares float32 cannot hold (--normalise mean_norm scales them)")
         target = self.target(number)
         codes = self._codes(x, target, number)
         centred = (x - self.bias).contiguous()
