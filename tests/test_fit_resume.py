@@ -216,7 +216,8 @@ def stop_early() -> Iterator[None]:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize(("device", "sentence"), [("cuda:99", "'cuda:99' is not to be had here"), ("nonsense", "'nonsense' is not to be had here"),
+@pytest.mark.parametrize(("device", "sentence"), [("cuda:99", "'cuda:99' is not to be had here"),
+                                                  ("nonsense", "'nonsense' is not to be had here"),
                                                   ("meta", "must be cpu, cuda or mps, not 'meta'")])
 def test_a_device_that_is_not_there(device: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
@@ -226,7 +227,7 @@ def test_a_device_that_is_not_there(device: str, sentence: str) -> None:
 def test_a_folder_that_cannot_be_made_is_told_before_the_first_step(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     steps: list[int] = []
-    with pytest.raises(InputError, match="cannot make the folder .*file/run"):
+    with pytest.raises(InputError, match=r"cannot make the folder .*file/run"):
         fit("topk", sparse_data(), out=tmp_path / "file" / "run", report=lambda now: steps.append(now.step), **SMALL)
     assert not steps
 
