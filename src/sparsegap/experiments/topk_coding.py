@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from sparsegap.codes import Codes
 from sparsegap.conventions import penalty
@@ -124,7 +123,7 @@ def optimised(dictionary: Dictionary, x: Tensor, keep: int, steps: int, rate: fl
     optimiser = torch.optim.Adam([u], lr=rate)
     for _ in range(steps):
         optimiser.zero_grad()
-        (_largest(u, keep) @ atoms - x).square().mean().backward()  # type: ignore[no-untyped-call]
+        (_largest(u, keep) @ atoms - x).square().mean().backward()
         optimiser.step()
     return Codes.from_dense(_largest(u.detach(), keep), keep)
 
@@ -142,5 +141,6 @@ def _scores(codes: Codes, dictionary: Dictionary, source: Uniform, test: Sample)
     others = codes[torch.randperm(len(codes), generator=torch.Generator().manual_seed(source.seed))]
     return {
         "latent_mcc": mcc(codes, test.codes), "latent_mcc_chance": mcc(others, test.codes), "dictionary_mcc": match.mcc,
-        "mse": float(sums.residual_squares.sum()) / test.x.numel(), "fvu": sums.fvu, "l0": l0(codes), "support_f1": supports.f1, "exact_support": supports.exact,
+        "mse": float(sums.residual_squares.sum()) / test.x.numel(), "fvu": sums.fvu, "l0": l0(codes),
+        "support_f1": supports.f1, "exact_support": supports.exact,
     }
