@@ -189,4 +189,5 @@ def test_the_command_line_lists_and_explains_them() -> None:
     shown = json.loads(CliRunner().invoke(cli.application(), ["show", "sources/uniform", "--json"]).stdout)
     options = {option["name"]: (option["type"], option["default"]) for option in shown["options"]}
     assert options["atoms"] == ("int", "required") and options["samples"] == ("int | None", None)
-    assert set(options) == {"atoms", "width", "active", "magnitudes", "signed", "noise", "coherence", "samples", "seed", "exact"}
+    assert set(options) == {"atoms", "width", "active", "magnitudes", "signed", "importance", "noise", "snr_db", "geometry", "coherence", "clusters", "cosine", "samples",
+                            "seed", "exact"}

@@ -1,15 +1,12 @@
-"""What synthetic sources share: Gaussian atoms, magnitudes, noise, and the numbering of samples.
-
-A sample is its number: its support, magnitudes and noise follow from (seed, stream, number), so a resumed run needs no state, a data set
-that is used again holds the same samples with the same noise, and held-out samples are of another stream.
-"""
+"""What sources made from a few numbers share: how many atoms, their geometry, magnitudes and importance."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from math import pi
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,25 +16,29 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
-from sparsegap.source import Sample, Source, Split
+from sparsegap.numbered import Ids, Numbered, Stream
+from sparsegap.true_atoms import Geometry, check_geometry, true_atoms
 
 Magnitudes = Literal["half_normal", "normal", "exponential", "constant", "uniform"]
 KINDS: tuple[Magnitudes, ...] = ("half_normal", "normal", "exponential", "constant", "uniform")  # in the order of the kernel's numbers
-Stream = Literal["train", "test", "out", "calibration"]
-STREAMS: tuple[Stream, ...] = ("train", "test", "out", "calibration")
-CALIBRATION = 4096
-WORD = (1 << 64) - 1
-Ids = NDArray[np.int64]
+MEAN_SIZES: dict[Magnitudes, float] = {
+    "half_normal": (2 / pi) ** 0.5, "normal": (2 / pi) ** 0.5, "exponential": 1.0, "constant": 1.0, "uniform": 0.5,
+}
+__all__ = ["KINDS", "MEAN_SIZES", "Ids", "Magnitudes", "Stream", "Synthetic"]
 
 
 @dataclass(kw_only=True, eq=False)
-class Synthetic(Source):
-    """x = z·atoms + noise, with unit Gaussian atoms.
+class Synthetic(Numbered):
+    """x = z·atoms + noise, with unit atoms.
 
     atoms, width, active: m, d, and the active atoms of a sample. magnitudes: of an active atom: |N(0, 1)|, N(0, 1), exponential of mean 1,
-    the constant 1, or uniform on (0, 1). signed: each of random sign.
+    the constant 1, or uniform on (0, 1). signed: each of random sign. importance: what the last atom's magnitudes are multiplied by; the
+    first one's by 1, and between them it falls geometrically.
     noise: standard deviation of Gaussian noise in every coordinate, as a share of the root mean square of a coordinate of the noiseless x;
-    the signal-to-noise ratio is 1/noise². coherence: about the mean cosine of two atoms (0: independent directions).
+    the signal-to-noise ratio is 1/noise², and snr_db = −20·log₁₀(noise) says the same in decibels: give one of them.
+    geometry of the atoms: gaussian (independent; coherence: about the mean cosine of two atoms), clustered (`clusters` of them, with mean
+    cosine `cosine` within; atom j is of cluster j mod clusters), pairs (atoms 2i and 2i + 1 have cosine `cosine`), orthogonal (orthonormal
+    bases side by side).
     samples: None, fresh samples for ever; a number, a data set of so many, used again in another order each epoch. seed: of everything.
     """
 
@@ -46,8 +47,13 @@ class Synthetic(Source):
     active: int
     magnitudes: Magnitudes = "half_normal"
     signed: bool = False
+    importance: float = 1.0
     noise: float = 0.0
+    snr_db: float | None = None
+    geometry: Geometry = "gaussian"
     coherence: float = 0.0
+    clusters: int | None = None
+    cosine: float | None = None
     samples: int | None = None
     seed: int = 0
 
@@ -59,24 +65,14 @@ class Synthetic(Source):
             raise InputError(f"{self.name} needs active between 1 and its {self.atoms} atoms, not {self.active}")
         if self.magnitudes not in KINDS:
             raise InputError(f"magnitudes must be one of {', '.join(KINDS)}, not '{self.magnitudes}'")
-        if not 0 <= self.noise < float("inf"):
-            raise InputError(f"noise must be a finite number of at least 0, not {self.noise}")
-        if not 0 <= self.coherence < 1:
-            raise InputError(f"coherence must be at least 0 and below 1, not {self.coherence}")
-        if self.samples is not None and self.samples < 1:
-            raise InputError(f"samples must be at least 1, or none for fresh samples for ever, not {self.samples}")
-        if not 0 <= self.seed < 1 << 63:
-            raise InputError(f"seed must be at least 0 and below 2^63, not {self.seed}")
-        self._kept: tuple[int, Ids] = (-1, np.empty(0, np.int64))
+        if not 0 < self.importance <= 1:
+            raise InputError(f"importance must be above 0 and at most 1, not {self.importance}")
+        check_geometry(self.geometry, self.atoms, self.width, self.coherence, self.clusters, self.cosine)
+        self.check_stream()
 
     @abstractmethod
     def supports(self, ids: Ids, stream: Stream) -> tuple[NDArray[np.int32], Ids]:
         """((n, k) atoms, (n,) how many of the first slots are used) of the numbered samples of a stream."""
-
-    @property
-    def name(self) -> str:
-        """As `sparsegap list sources` shows it."""
-        return type(self).__module__.rpartition(".")[2]
 
     @property
     def nonnegative(self) -> bool:
@@ -85,84 +81,33 @@ class Synthetic(Source):
     @cached_property
     def dictionary(self) -> Dictionary:
         # not of the bare seed: a learner that starts from Gaussian atoms of the same seed would start at the truth
-        generator = torch.Generator().manual_seed(int(self.key("train", "atoms")) >> 1)
-        shared = torch.nn.functional.normalize(torch.randn(self.width, generator=generator), dim=0)
-        own = torch.nn.functional.normalize(torch.randn(self.atoms, self.width, generator=generator), dim=1)
-        atoms = (1 - self.coherence) ** 0.5 * own + self.coherence**0.5 * shared
-        return Dictionary(torch.nn.functional.normalize(atoms, dim=1))
+        return Dictionary(true_atoms(
+            self.atoms, self.width, self.generator("atoms"),
+            geometry=self.geometry, coherence=self.coherence, clusters=self.clusters, cosine=self.cosine,
+        ))
 
-    def describe(self) -> dict[str, Any]:
-        return {"name": self.name} | {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def batch(self, number: int, n: int) -> Sample:
-        if number < 0 or n < 1:
-            raise InputError(f"a batch has a number from 0 and at least 1 sample, not number {number} and {n} samples")
-        places = np.arange(number * n, (number + 1) * n, dtype=np.int64)
-        return self.sample(self._numbers(places), "train")
-
-    def test(self, n: int, split: Split | None = None) -> Sample:
-        if split == "out":
-            raise InputError(f"{self.name} has no shifted test samples: split must be 'in', not 'out'")
-        return self.sample(np.arange(n, dtype=np.int64), "test")
-
-    def sample(self, ids: Ids, stream: Stream) -> Sample:
-        """The numbered samples of a stream."""
-        from sparsegap.kernels import draws
-
-        codes = self._codes(ids, stream)
-        x = self.dictionary.decode(codes)
-        if self.noise:
-            draws.add_noise(ids, self.key(stream, "noise"), self.noise * self._rms, x.numpy())
-        return Sample(x, codes)
-
-    def key(self, stream: Stream, purpose: str) -> np.uint64:
-        """Where the random numbers of a stream for one purpose come from."""
-        word = self.seed
-        for part in (STREAMS.index(stream), *purpose.encode()):
-            word = _mixed((word ^ part) + 0x9E3779B97F4A7C15 & WORD)
-        return np.uint64(word)
-
-    def scales(self) -> Tensor | None:
-        """(m,) what an atom's magnitudes are multiplied by; None for 1."""
-        return None
-
-    def _codes(self, ids: Ids, stream: Stream) -> Codes:
-        from sparsegap.kernels import draws
-
+    def codes(self, ids: Ids, stream: Stream) -> Codes:
         indices, counts = self.supports(ids, stream)
-        values = np.empty(indices.shape, np.float32)
-        draws.magnitudes(ids, self.key(stream, "magnitudes"), KINDS.index(self.magnitudes), self.signed, counts, values)
-        codes = Codes(torch.from_numpy(indices), torch.from_numpy(values), self.atoms)
-        scales = self.scales()
+        codes = Codes(torch.from_numpy(indices), torch.from_numpy(self.sizes(ids, stream, counts, indices.shape[1])), self.atoms)
+        scales = self._all_scales
         return codes if scales is None else self.dictionary.scaled(codes, scales)
 
-    def _numbers(self, places: Ids) -> Ids:
-        """The samples at these places of the training stream."""
-        if self.samples is None:
-            return places
-        epochs, ranks = np.divmod(places, self.samples)
-        numbers = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            numbers[here] = self._order(int(epoch))[ranks[here]]
-        return numbers
+    def sizes(self, ids: Ids, stream: Stream, counts: Ids, room: int) -> NDArray[np.float32]:
+        """(n, k) independent magnitudes in the used slots, before any scale; 0 in the others."""
+        from sparsegap.kernels import draws
 
-    def _order(self, epoch: int) -> Ids:
-        """The order of the data set in an epoch; the last one is kept."""
-        if self._kept[0] != epoch:
-            generator = torch.Generator().manual_seed(int(self.key("train", f"epoch {epoch}")) >> 1)
-            self._kept = (epoch, torch.randperm(self.samples or 0, generator=generator).numpy())
-        return self._kept[1]
+        values = np.empty((len(ids), room), np.float32)
+        draws.magnitudes(ids, self.key(stream, "magnitudes"), KINDS.index(self.magnitudes), self.signed, counts, values)
+        return values
+
+    def scales(self) -> Tensor | None:
+        """(m,) what an atom's magnitudes are multiplied by besides its importance; None for 1."""
+        return None
 
     @cached_property
-    def _rms(self) -> float:
-        """Root mean square of a coordinate of noiseless x, over a fixed sample of its own."""
-        codes = self._codes(np.arange(CALIBRATION, dtype=np.int64), "calibration")
-        return float(self.dictionary.decode(codes).double().square().mean().sqrt())
-
-
-def _mixed(word: int) -> int:
-    """The SplitMix64 finaliser, as the kernels have it."""
-    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & WORD
-    word = (word ^ word >> 27) * 0x94D049BB133111EB & WORD
-    return word ^ word >> 31
+    def _all_scales(self) -> Tensor | None:
+        own = self.scales()
+        if self.importance == 1:
+            return own
+        falling = (self.importance ** torch.linspace(0, 1, self.atoms, dtype=torch.float64)).float()
+        return falling if own is None else own * falling
