@@ -17,6 +17,7 @@ from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.l0 import l0
 from sparsegap.metrics.mcc import mcc
 from sparsegap.metrics.support import support
+from sparsegap.paper.programs import SparseCodes
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.recovery import renamed
 from sparsegap.solve import solve
@@ -26,6 +27,7 @@ from sparsegap.sources.uniform import Uniform
 VERSION = 1
 COLUMNS = ("method", "k", "latent_mcc", "latent_mcc_chance", "dictionary_mcc", "mse", "fvu", "l0", "support_f1", "exact_support")
 KEEP = (1, 3, 5, 10)
+ALTERNATIONS = 500
 Row = dict[str, Any]
 
 
@@ -66,17 +68,13 @@ def topk_coding(
     sources = [Uniform(atoms=atoms, width=width, active=active, samples=samples, seed=seed) for seed in seeds]
     learned = _dictionaries(sources, dictionary, l1, steps, rate)
     rows: list[Row] = []
-    for seed, source, found in zip(seeds, sources, learned, strict=True):
-        test = source.test(samples)
-        lasso = Lasso(found, penalty(l1, "paper", width, atoms))
-        if inference == "adam":
-            whole = solve(lasso, test.x, "adam_exp", max_iterations=test_steps, lr=test_rate, tolerance=0.0).codes
-        else:
-            whole = solve(lasso, test.x).codes
+    tests = [source.test(samples) for source in sources]
+    codes = _lasso_codes(learned, torch.stack([test.x for test in tests]), l1, inference, test_steps, test_rate)
+    for seed, source, found, test, whole in zip(seeds, sources, learned, tests, codes, strict=True):
         rows.append({"seed": seed, "method": "all", "k": None, **_scores(whole, found, source, test)})
         for k in counts:
-            for method, codes in _kept(whole, found, test.x, k, test_steps, topk_rate, seed):
-                rows.append({"seed": seed, "method": method, "k": k, **_scores(codes, found, source, test)})
+            for method, kept in _kept(whole, found, test.x, k, test_steps, topk_rate, seed):
+                rows.append({"seed": seed, "method": method, "k": k, **_scores(kept, found, source, test)})
     return rows
 
 
@@ -90,19 +88,29 @@ def flops(**options: Any) -> float:
 
 
 def _dictionaries(sources: list[Uniform], kind: str, l1: float, steps: int, rate: float) -> list[Dictionary]:
-    from sparsegap.fit import fit
-
     if kind == "true":
         return [source.dictionary for source in sources]
-    found = []
-    for source in sources:
-        options: dict[str, Any] = {"atoms": source.atoms, "k": source.active, "batch": source.samples, "seed": source.seed}
-        if kind == "gradient":
-            made = fit("sparse_coding", source, steps=steps, l1=l1, rate=rate, **options)
-        else:
-            made = fit("alternating", source, steps=500, **options)
-        found.append(made.dictionary)
-    return found
+    seeds, samples = [source.seed for source in sources], sources[0].samples or 0
+    if kind == "gradient":
+        x = torch.stack([source.batch(0, samples).x for source in sources])
+        program = SparseCodes(x, atoms=sources[0].atoms, seeds=seeds, l1=l1, rate=rate)
+        program.advance(steps)
+        return [Dictionary(atoms) for atoms in program.atoms]
+    from sparsegap.fit import fit
+
+    return [fit("alternating", source, atoms=source.atoms, k=source.active, batch=samples, steps=ALTERNATIONS, seed=source.seed).dictionary
+            for source in sources]
+
+
+def _lasso_codes(learned: list[Dictionary], x: Tensor, l1: float, inference: str, steps: int, rate: float) -> list[Codes]:
+    """Codes of new samples (r, n, d) under the l1 of the paper's loss."""
+    atoms = torch.stack([dictionary.atoms for dictionary in learned])
+    if inference == "adam":
+        program = SparseCodes(x, atoms=atoms.shape[1], seeds=[0] * len(x), given=atoms, l1=l1, rate=rate)
+        program.advance(steps)
+        return [Codes.from_dense(codes) for codes in program.own_codes]
+    strength = penalty(l1, "paper", *reversed(atoms.shape[1:]))
+    return [solve(Lasso(dictionary, strength), each).codes for dictionary, each in zip(learned, x, strict=True)]
 
 
 def _kept(whole: Codes, dictionary: Dictionary, x: Tensor, keep: int, steps: int, rate: float, seed: int) -> Iterator[tuple[str, Codes]]:
