@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from sparsegap.errors import InputError
-from sparsegap.study.store import PLAN, read_plan, read_trials
+from sparsegap.study.plan import PLAN, read_plan
+from sparsegap.study.store import read_trials
+from sparsegap.study.values import NONE
 
 Row = dict[str, Any]
 
@@ -78,8 +80,13 @@ class Records:
 
 
 def matches(row: Mapping[str, Any], equal: Mapping[str, Any]) -> bool:
-    """Whether a row has these values; a list in `equal` means any of its values, unless the row holds that very list."""
-    return all(row.get(name) == value or (isinstance(value, list | tuple) and row.get(name) in value) for name, value in equal.items())
+    """Whether a row has these values; a list in `equal` means any of its values, unless the row holds that list; "none" is also None."""
+    return all(_is(row.get(name), value) or (isinstance(value, list | tuple) and any(_is(row.get(name), each) for each in value))
+               for name, value in equal.items())
+
+
+def _is(found: Any, wanted: Any) -> bool:
+    return bool(found == wanted) or (found is None and wanted == NONE)
 
 
 def _of_store(folder: Path) -> Records:

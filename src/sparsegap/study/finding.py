@@ -1,0 +1,93 @@
+"""Which studies a word means: one that comes with the package, a file, or a collection of either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import sparsegap.studies
+from sparsegap.errors import InputError
+from sparsegap.study.check import check
+from sparsegap.study.declaration import Declared, Fault, Faults, read_file
+from sparsegap.study.trials import Product
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study that can be run: what its file says, and its trials in each setting."""
+
+    declared: Declared
+    products: Mapping[str, Product]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person named: one study, or a collection with its own title."""
+
+    name: str
+    title: str
+    about: str
+    studies: list[Checked]
+    is_collection: bool
+
+
+def shipped() -> dict[str, Path]:
+    """The files of the studies that come with the package, by name."""
+    return {path.stem: path for folder in sparsegap.studies.__path__ for path in sorted(Path(folder).glob("*.toml"))}
+
+
+def study_path(word: str) -> Path:
+    """The file of a study: a name of `shipped`, or a path. Raises InputError for a word that is neither."""
+    found = shipped()
+    if word in found:
+        return found[word]
+    if word.endswith(".toml") or "/" in word or Path(word).exists():
+        return Path(word)
+    near = get_close_matches(word, found, n=1)
+    guess = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(found) or 'none'}; or give the path of a TOML file"
+    raise InputError(f"there is no study '{word}'; {guess}")
+
+
+def asked(word: str) -> Asked:
+    """The study or collection that a word means, ready to run.
+
+    Raises InputError where its file cannot be read, and Faults with everything that is wrong with it, or with the studies that it names.
+    """
+    first = read_file(study_path(word))
+    members, faults = _members(first)
+    checked = []
+    for declared in members:
+        products, of_study = check(declared)
+        faults.setdefault(str(declared.path), []).extend(of_study)
+        checked.append(Checked(declared, products))
+    if any(faults.values()):
+        raise Faults(faults)
+    return Asked(first.name, first.study.title, first.study.about, checked, first.study.is_collection)
+
+
+def _members(first: Declared) -> tuple[list[Declared], dict[str, list[Fault]]]:
+    """The studies of a file: itself, or those that it names; and what is wrong with the naming."""
+    if not first.study.is_collection:
+        return [first], {}
+    faults = list(first.faults)
+    members: list[Declared] = []
+    for place, word in enumerate(first.study.studies):
+        try:
+            declared = read_file(_beside(first.path, word))
+        except InputError as error:
+            faults.append(Fault(f"studies[{place}]", str(error)))
+            continue
+        if declared.study.is_collection:
+            faults.append(Fault(f"studies[{place}]", f"'{word}' is a collection itself"))
+        elif declared.name in [member.name for member in members]:
+            faults.append(Fault(f"studies[{place}]", f"two studies are called '{declared.name}'"))
+        else:
+            members.append(declared)
+    return members, {str(first.path): faults}
+
+
+def _beside(collection: Path, word: str) -> Path:
+    beside = collection.parent / word
+    return beside if beside.is_file() else study_path(word)
