@@ -9,10 +9,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from sparsegap import Codes, Dictionary, InputError, Iterative, KSparse
+from sparsegap.correlations import Correlations
 from sparsegap.matching import match
 from sparsegap.metrics.dictionary_match import chance, dictionary_match, greedy_pearson
 from sparsegap.metrics.feature_f1 import feature_f1
-from sparsegap.metrics.mcc import Correlations, mcc
+from sparsegap.metrics.mcc import mcc
 from sparsegap.problem import Problem
 from sparsegap.recovery import recovery, renamed
 from sparsegap.source import Source, parse_source
@@ -46,7 +47,7 @@ def test_pruned_matching_is_within_its_own_bound_of_the_best(n_found: int, n_tru
 
 
 def test_pruned_and_exact_agree_on_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sparsegap.matching.BLOCK", 7)  # several blocks
+    monkeypatch.setattr("sparsegap.matching.BLOCK", 7 * 20)  # several blocks
     similarity = np.random.default_rng(1).random((30, 20))
     exact, pruned = (match(lambda block: similarity[block], 20, 30, exact=limit) for limit in (30, 29))
     for name in ("nearest", "reach", "best", "strength", "partner"):
