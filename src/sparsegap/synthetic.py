@@ -88,15 +88,15 @@ class Synthetic(Numbered):
 
     def codes(self, ids: Ids, stream: Stream) -> Codes:
         indices, counts = self.supports(ids, stream)
-        codes = Codes(torch.from_numpy(indices), torch.from_numpy(self.sizes(ids, stream, counts, indices.shape[1])), self.atoms)
+        codes = Codes(torch.from_numpy(indices), torch.from_numpy(self.sizes(ids, stream, indices, counts)), self.atoms)
         scales = self._all_scales
         return codes if scales is None else self.dictionary.scaled(codes, scales)
 
-    def sizes(self, ids: Ids, stream: Stream, counts: Ids, room: int) -> NDArray[np.float32]:
-        """(n, k) independent magnitudes in the used slots, before any scale; 0 in the others."""
+    def sizes(self, ids: Ids, stream: Stream, indices: NDArray[np.int32], counts: Ids) -> NDArray[np.float32]:
+        """(n, k) magnitudes in the used slots of indices (n, k), before any scale; 0 in the others."""
         from sparsegap.kernels import draws
 
-        values = np.empty((len(ids), room), np.float32)
+        values = np.empty(indices.shape, np.float32)
         draws.magnitudes(ids, self.key(stream, "magnitudes"), KINDS.index(self.magnitudes), self.signed, counts, values)
         return values
 
@@ -109,5 +109,8 @@ class Synthetic(Numbered):
         own = self.scales()
         if self.importance == 1:
             return own
-        falling = (self.importance ** torch.linspace(0, 1, self.atoms, dtype=torch.float64)).float()
-        return falling if own is None else own * falling
+        return self.importances() if own is None else own * self.importances()
+
+    def importances(self) -> Tensor:
+        """(m,) the factors from 1 down to `importance`."""
+        return (self.importance ** torch.linspace(0, 1, self.atoms, dtype=torch.float64)).float()

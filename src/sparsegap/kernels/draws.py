@@ -6,7 +6,7 @@ can be made in any order, in any batch, again after a crash, without a state to 
 
 from __future__ import annotations
 
-from math import cos, log, pi, sin, sqrt
+from math import ceil, cos, log, pi, sin, sqrt
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,18 @@ S27, S30, S31, S32, S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64
 UNIT = 2.0**-53
 HALF_NORMAL, NORMAL, EXPONENTIAL, CONSTANT, UNIFORM = range(5)
 TRIES = 16  # times as many draws as atoms wanted, before weighted sampling turns to a scan that cannot repeat itself
+
+
+def members(ids: Integers, key: Any, size: int, active: float, exact: bool) -> tuple[Slots, Integers]:
+    """((n, k) numbers below size, (n,) how many): ⌈active⌉ different ones, or, not exact, each with probability active/size."""
+    if exact:
+        out = np.empty((len(ids), ceil(active)), np.int32)
+        pooled_supports(ids, key, np.array([[[0, 1, size, out.shape[1]]]], np.int64), size, out)
+        return out, np.full(len(ids), out.shape[1], np.int64)
+    room = min(size, int(active + 12 * active**0.5 + 24))  # more than that are active once in 10¹⁵ samples
+    out, counts = np.zeros((len(ids), room), np.int32), np.empty(len(ids), np.int64)
+    bernoulli_supports(ids, key, active / size, size, out, counts)
+    return np.ascontiguousarray(out[:, : int(counts.max(initial=0))]), counts
 
 
 @njit(cache=True, inline="always")

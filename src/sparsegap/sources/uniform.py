@@ -26,17 +26,4 @@ class Uniform(Synthetic):
     def supports(self, ids: Ids, stream: Stream) -> tuple[NDArray[np.int32], Ids]:
         from sparsegap.kernels import draws
 
-        if not self.exact:
-            return self._bernoulli(ids, stream)
-        out = np.empty((len(ids), self.active), np.int32)
-        pools = np.array([[[0, 1, self.atoms, self.active]]], np.int64)
-        draws.pooled_supports(ids, self.key(stream, "support"), pools, self.atoms, out)
-        return out, np.full(len(ids), self.active, np.int64)
-
-    def _bernoulli(self, ids: Ids, stream: Stream) -> tuple[NDArray[np.int32], Ids]:
-        from sparsegap.kernels import draws
-
-        room = min(self.atoms, int(self.active + 12 * self.active**0.5 + 24))  # more than that are active once in 10¹⁵ samples
-        out, counts = np.zeros((len(ids), room), np.int32), np.empty(len(ids), np.int64)
-        draws.bernoulli_supports(ids, self.key(stream, "support"), self.active / self.atoms, self.atoms, out, counts)
-        return np.ascontiguousarray(out[:, : int(counts.max(initial=0))]), counts
+        return draws.members(ids, self.key(stream, "support"), self.atoms, self.active, self.exact)

@@ -1,0 +1,80 @@
+"""Atoms that fire together more or less often than chance, each as often as it should."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sparsegap.errors import InputError
+from sparsegap.firing import filled, runs, zipf_probabilities
+from sparsegap.synthetic import Ids, Stream, Synthetic
+
+FARTHEST = 40.0  # standard deviations: a probability of 1 or 0 in float64
+
+
+@dataclass(kw_only=True, eq=False)
+class Correlated(Synthetic):
+    """x = z·atoms + noise; atom j fires where its Gaussian is above Φ⁻¹(1 − p_j), and the Gaussians are correlated (a Gaussian copula).
+
+    p_j: min(1, c·(1 + j)^−exponent), `active` together; they hold exactly, whatever the correlations. Atom j is of group j mod `groups`.
+    within: correlation of the Gaussians of two atoms of one group. between: those of two groups a and b have correlation between·⟨wₐ, w_b⟩,
+    w random unit vectors in `rank` dimensions: from −between to between, about between/√rank in size.
+    exact: in each sample the `active` atoms furthest above their thresholds, as if one level were added to all of them; then an atom's
+    probability is p_j only nearly (exponent 0: by symmetry but for what the groups differ; 1: a few per cent off, most for the commonest).
+    test(n, "out"): the same probabilities, but independent atoms. See `Synthetic` for the other options.
+
+    A sample costs groups·(rank + runs) evaluations of Φ and about 2·active draws, with log₂ of the largest over the smallest p_j runs at
+    most (1 where exponent is 0): nothing grows with the number of atoms. Copulas of binary variables: Emrich & Piedmonte (1991),
+    doi:10.1080/00031305.1991.10475828; a low rank of them in this field: Chanin & Garriga-Alonso (2026), arXiv:2602.14687.
+    """
+
+    groups: int = 8
+    within: float = 0.4
+    between: float = 0.1
+    rank: int = 4
+    exponent: float = 0.0
+    exact: bool = False
+    shifted: ClassVar[str | None] = "independent atoms"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.groups <= self.atoms:
+            raise InputError(f"correlated needs groups between 1 and its {self.atoms} atoms, not {self.groups}")
+        if self.rank < 1:
+            raise InputError(f"correlated needs rank of at least 1, not {self.rank}")
+        if not 0 <= self.between <= self.within < 1:
+            raise InputError(f"correlated needs 0 ≤ between ≤ within < 1, not between {self.between} and within {self.within}")
+        if not 0 <= self.exponent < 20:
+            raise InputError(f"correlated needs exponent of at least 0 and below 20, not {self.exponent}")
+
+    def supports(self, ids: Ids, stream: Stream) -> tuple[NDArray[np.int32], Ids]:
+        from sparsegap.kernels import firing
+
+        shared = (0.0 * self.loadings, 0.0, 1.0) if stream == "out" else (self.loadings, self.within - self.between, 1 - self.within)
+        given = (ids, self.key(stream, "support"), *shared, self._thresholds, runs(self.probabilities[:: self.groups]))
+        k = self.active if self.exact else 0
+        return filled(len(ids), self.active, self.atoms, lambda out, counts: firing.copula(*given, k, out, counts))
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(m,) p_j."""
+        return zipf_probabilities(self.atoms, self.active, self.exponent)
+
+    @cached_property
+    def loadings(self) -> NDArray[np.float64]:
+        """(groups, rank): √between·w."""
+        drawn = torch.randn(self.groups, self.rank, generator=self.generator("loadings"), dtype=torch.float64)
+        found: NDArray[np.float64] = (self.between**0.5 * torch.nn.functional.normalize(drawn, dim=1)).numpy()
+        return found
+
+    @cached_property
+    def _thresholds(self) -> NDArray[np.float64]:
+        from scipy.special import ndtri
+
+        found: NDArray[np.float64] = -ndtri(self.probabilities).clip(-FARTHEST, FARTHEST)  # finite, so that a level can pass them
+        return found
