@@ -1,0 +1,110 @@
+"""Scores of the paper's runs, all runs at once, from dense codes and atoms.
+
+They agree with `metrics/`, which take one run and sparse codes: latent_mcc with `mcc`, dictionary_mcc with `dictionary_match`,
+dictionary_pearson with `greedy_pearson`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from sparsegap.dictionary import Dictionary
+from sparsegap.metrics.dictionary_match import random_atoms
+
+Floats = NDArray[np.float64]
+THRESHOLDS = {"l0_1e-3": 1e-3, "l0_1e-4": 1e-4, "l0_1e-5": 1e-5}
+DRAWS = 20  # random dictionaries that a chance level is the mean of
+
+
+def latent_mcc(found: Tensor, truth: Tensor) -> Floats:
+    """(r,) mean |Pearson correlation| of found (r, n, m) with true codes (r, n, m_truth), matched one to one; as `metrics.mcc`.
+
+    A latent that never varies correlates with nothing; true ones that never vary are left out.
+    """
+    ours, theirs = _standardised(found), _standardised(truth)
+    strength = (theirs.transpose(1, 2) @ ours).abs().clamp(max=1).numpy()
+    varies = theirs.abs().sum(1).numpy() > 0
+    return np.array([total / max(count, 1) for total, count in zip(_assigned(strength), varies.sum(1), strict=True)])
+
+
+def dictionary_mcc(learned: Tensor, truth: Tensor) -> Floats:
+    """(r,) mean cosine of true atoms (r, m_truth, d) with learned ones (r, m, d), matched one to one; negative ones count 0."""
+    strength = normalize(truth.double(), dim=2) @ normalize(learned.double(), dim=2).transpose(1, 2)
+    return np.array(_assigned(strength.clamp(0, 1).numpy())) / truth.shape[1]
+
+
+def dictionary_pearson(learned: Tensor, truth: Tensor) -> Floats:
+    """(r,) the paper's score of a dictionary: mean |Pearson correlation| over coordinates, pairs taken greedily, the largest first."""
+    runs, left = len(learned), min(truth.shape[1], learned.shape[1])
+    strength = (_centred(truth) @ _centred(learned).transpose(1, 2)).abs()
+    total = torch.zeros(runs, dtype=torch.float64)
+    for _ in range(left):
+        best, place = strength.flatten(1).max(1)
+        total += best
+        rows, columns = place // strength.shape[2], place % strength.shape[2]
+        strength[torch.arange(runs), rows] = -1
+        strength[torch.arange(runs), :, columns] = -1
+    return (total / truth.shape[1]).numpy()
+
+
+def of_codes(codes: Tensor, truth: Tensor, x: Tensor, atoms: Tensor | None) -> dict[str, Floats]:
+    """latent_mcc, l0 (exact zeros), l0_1e-3 .. l0_1e-5 (above a threshold), l1 (a sample), and with atoms mse and fvu; (r,) each."""
+    scores = {"latent_mcc": latent_mcc(codes, truth), "l0": _count(codes, 0.0), "l1": _array(codes.abs().sum(2).mean(1))}
+    scores |= {name: _count(codes, threshold) for name, threshold in THRESHOLDS.items()}
+    if atoms is not None:
+        squares = (x - codes @ atoms).double().square().mean((1, 2))
+        spread = (x - x.mean(1, keepdim=True)).double().square().mean((1, 2))
+        scores |= {"mse": _array(squares), "fvu": _array(squares / spread)}
+    return scores
+
+
+def of_atoms(learned: Tensor, truth: Tensor) -> dict[str, Floats]:
+    """dictionary_mcc and dictionary_pearson, (r,) each."""
+    return {"dictionary_mcc": dictionary_mcc(learned, truth), "dictionary_pearson": dictionary_pearson(learned, truth)}
+
+
+def chances(n_atoms: int, truth: Tensor, codes: Tensor, x: Tensor) -> dict[str, Floats]:
+    """What knowing nothing gets, `<name>_chance`: random dictionaries of n_atoms, and the codes relu(x·atomsᵀ) of an untrained encoder.
+
+    truth (r, m_truth, d), codes and x its samples. The means over 20 draws. (r,) each.
+    """
+    found: list[Mapping[str, Floats]] = []
+    for draw in range(DRAWS):
+        atoms = torch.stack([random_atoms(n_atoms, Dictionary(one), seed=1000 * run + draw).atoms for run, one in enumerate(truth)])
+        found.append(of_atoms(atoms, truth) | {"latent_mcc": latent_mcc((x @ atoms.transpose(1, 2)).relu(), codes)})
+    return {f"{name}_chance": np.mean([one[name] for one in found], axis=0) for name in found[0]}
+
+
+def _standardised(codes: Tensor) -> Tensor:
+    """Each latent with mean 0 and norm 1, 0 where it never varies; what rounding alone leaves of a constant one counts as 0."""
+    wide = codes.double()
+    away = wide - wide.mean(1, keepdim=True)
+    energy, whole = away.square().sum(1, keepdim=True), wide.square().sum(1, keepdim=True)
+    return torch.where(energy > 1e-14 * whole, away / energy.sqrt().clamp_min(1e-300), torch.zeros_like(away))
+
+
+def _centred(atoms: Tensor) -> Tensor:
+    wide = atoms.double()
+    return normalize(wide - wide.mean(2, keepdim=True), dim=2)
+
+
+def _assigned(strength: NDArray[np.float64]) -> list[float]:
+    """Of each run, the largest total over one-to-one matchings."""
+    from scipy.optimize import linear_sum_assignment
+
+    return [float(one[linear_sum_assignment(one, maximize=True)].sum()) for one in strength]
+
+
+def _count(codes: Tensor, threshold: float) -> Floats:
+    return _array((codes.abs() > threshold).sum(2).double().mean(1))
+
+
+def _array(values: Tensor) -> Floats:
+    result: Floats = values.double().numpy()
+    return result
