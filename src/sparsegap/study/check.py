@@ -30,7 +30,7 @@ class Columns:
         experiments = {name: each for product in products.values() for name, each in product.experiments.items()}
         measured = {column for each in experiments.values() for column in each.columns or ()}
         options = {option for each in experiments.values() for option in each.annotations}
-        axes = {axis for table in (declared.study, *declared.study.trials) for axis in table.sweep}
+        axes = {axis for sweep in (declared.study.sweep, *(block.sweep for block in declared.study.trials)) for axis in sweep}
         values = {column: found for column, found in _values(declared.name, products).items() if column not in measured}
         unknown = not experiments or any(each.columns is None for each in experiments.values())
         return cls({*options, *axes, *measured, *PLACE, "seed"}, values if sure else {}, unknown)

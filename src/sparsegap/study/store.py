@@ -25,7 +25,7 @@ def read_trials(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     found: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(_whole_lines(path.read_bytes()), 1):
+    for number, line in enumerate(path.read_bytes()[: whole_length(path)].splitlines(), 1):
         try:
             trial = json.loads(line)
             found[trial["key"]] = trial
@@ -34,5 +34,6 @@ def read_trials(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _whole_lines(data: bytes) -> list[bytes]:
-    return data[: data.rfind(b"\n") + 1].splitlines()
+def whole_length(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    return path.read_bytes().rfind(b"\n") + 1

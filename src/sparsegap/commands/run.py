@@ -1,0 +1,168 @@
+"""sparsegap run: a study, from its file to its page."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sparsegap.study.agenda import Agenda
+    from sparsegap.study.finding import Asked
+    from sparsegap.study.runner import Progress
+
+Study = Annotated[str, typer.Argument(metavar="STUDY", show_default=False,
+                                      help="A name that `sparsegap list studies` shows, or a TOML file; `paper` is all of the paper's.")]
+Full = Annotated[bool, typer.Option("--full/--quick", help="As many seeds and steps as the question needs, or few for a first look.")]
+Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results go; without it, results/NAME.", show_default=False)]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each; without it, one a core.", show_default=False)]
+Only = Annotated[list[str] | None, typer.Option(metavar="BLOCK/VARIANT/OPTION=VALUE", show_default=False,
+                                                help="Trials that have all of these; repeated, also others.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost, and leave.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compute stored trials again.")]
+
+LISTED = 20  # trials that a dry run names
+FAILED, BAD_INPUT = 1, 2
+
+
+def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, only: Only = None, dry_run: DryRun = False,
+        fresh: Fresh = False) -> None:
+    """Run a study: its trials in parallel, then its figures, claims and page. Without --full it is quick.
+
+    The whole file is checked first. Every finished trial is stored at once; run again, the same command goes on from there.
+    """
+    from rich.console import Console
+
+    from sparsegap.study.agenda import agenda
+    from sparsegap.study.declaration import Faults
+    from sparsegap.study.finding import asked
+    from sparsegap.study.provenance import cores
+
+    console = Console(highlight=False)
+    try:
+        found = asked(study)
+    except Faults as faults:
+        raise _all_told(faults) from faults
+    folder = out or Path("results") / found.name
+    processes = jobs or cores()
+    wanted = agenda(found, "full" if full else "quick", folder, only=only or (), fresh=fresh)
+    _announce(console, found, wanted, processes, "full" if full else "quick")
+    if dry_run:
+        _list(console, wanted)
+        return
+    failed = _follow(console, wanted, processes, folder)
+    console.print(f"{folder}", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _all_told(faults: Any) -> typer.Exit:
+    """Every fault of a study on a line of its own; nothing was run."""
+    count = len(faults.lines)
+    typer.echo(f"error: {count} {'fault' if count == 1 else 'faults'}; nothing was run", err=True)
+    for line in faults.lines:
+        typer.echo(f"  {line}", err=True)
+    return typer.Exit(BAD_INPUT)
+
+
+def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, setting: str) -> None:
+    from sparsegap.study.expected import in_words
+
+    console.print(f"{found.title}  ({found.name}, {setting})", markup=False, style="bold")
+    several = f" of {len(found.studies)} studies" if found.is_collection else ""
+    stored = f", {wanted.stored} stored already" if wanted.stored else ""
+    console.print(f"{wanted.chosen} trials{several}{stored}, {len(wanted.jobs)} to compute")
+    if wanted.jobs:
+        used = min(processes, len(wanted.jobs))
+        seconds = wanted.seconds(processes)
+        told = f"about {in_words(seconds)} in {used} {'process' if used == 1 else 'processes'}" if seconds else "nobody knows how long"
+        by = "the speed of the trials stored so far" if wanted.speed.measured else "a short calibration: a first guess"
+        unknown = f"; {wanted.unpriced} trials have no price" if wanted.unpriced else ""
+        console.print(f"{wanted.flops:.2g} floating-point operations, {told} (by {by}{unknown})")
+
+
+def _list(console: Console, wanted: Agenda) -> None:
+    from sparsegap.study.expected import in_words
+
+    for job in wanted.jobs[:LISTED]:
+        console.print(f"  {job.wanted[0][1].name}  {'' if job.seconds is None else in_words(job.seconds)}", markup=False, style="dim")
+    if len(wanted.jobs) > LISTED:
+        console.print(f"  and {len(wanted.jobs) - LISTED} more", style="dim")
+
+
+def _follow(console: Console, wanted: Agenda, processes: int, folder: Path) -> bool:
+    """Run it under a bar; whether anything failed, a trial or a page."""
+    from sparsegap.fit.stopping import stop_requests
+    from sparsegap.study import runner
+
+    began, failures = time.perf_counter(), []
+    with stop_requests() as asked_to_stop, _Bar(console, len(wanted.jobs)) as show, closing(runner.run(wanted, processes)) as course:
+        for now in course:
+            show(now)
+            if now.ended is not None and now.ended[1].error is not None:
+                failures.append(f"{now.ended[0]}: {now.ended[1].error}")
+            if now.ready is not None:
+                failures += _draw(console, now.ready)
+            if asked_to_stop:
+                done = wanted.stored + now.done - now.failed
+                raise KeyboardInterrupt(f"{done} of {wanted.chosen} trials are stored in {folder}; the same command goes on from there")
+    _tell_end(console, len(wanted.jobs), time.perf_counter() - began, failures)
+    return bool(failures)
+
+
+def _tell_end(console: Console, jobs: int, seconds: float, failures: list[str]) -> None:
+    from sparsegap.study.expected import in_words
+
+    if jobs:
+        console.print(f"{jobs} {'trial' if jobs == 1 else 'trials'} in {in_words(seconds)}")
+    if failures:
+        console.print("failed, and tried again by the next run:", style="bold")
+    for failure in failures:
+        console.print(f"  {failure}", markup=False, soft_wrap=True)
+
+
+def _draw(console: Console, store: Path) -> list[str]:
+    """The page of a store. What goes wrong with it is told at the end: other studies may still be running."""
+    from sparsegap.study.page import write_page
+
+    try:
+        write_page(store)
+    except Exception as error:
+        return [f"the page of {store} could not be drawn: {' '.join(str(error).split())} (`sparsegap report {store}` tries again)"]
+    return []
+
+
+class _Bar:
+    """One bar for all trials, with the time left and what is running; plain lines where nobody watches."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.plain = not console.is_terminal
+        self.console, self.total = console, total
+        columns = (BarColumn(bar_width=24), TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.fields[left]}"),
+                   TextColumn("{task.fields[running]}", markup=False, style="dim"))
+        self.bars = Progress(*columns, console=console, disable=self.plain or not total, transient=True)
+        self.task = self.bars.add_task("", total=total, left="", running="")
+
+    def __enter__(self) -> _Bar:
+        self.bars.start()
+        return self
+
+    def __call__(self, now: Progress) -> None:
+        from sparsegap.study.expected import in_words
+
+        if self.plain and now.ended is not None:
+            name, outcome = now.ended
+            self.console.print(f"{now.done}/{now.total} {name}: {outcome.error or in_words(outcome.seconds)}", markup=False, soft_wrap=True)
+        left = "" if now.left is None else f"{in_words(now.left)} left"
+        failed = f", {now.failed} failed" if now.failed else ""
+        self.bars.update(self.task, completed=now.done, left=left + failed, running="  ".join(now.running))
+
+    def __exit__(self, *failure: object) -> None:
+        self.bars.stop()

@@ -1,0 +1,64 @@
+"""Some trials of many: `--only block/variant/option=value`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+from sparsegap.errors import InputError
+from sparsegap.study.plan import Trial
+
+
+def chooser(only: Sequence[str], trials: Sequence[Trial]) -> Callable[[Trial], bool]:
+    """Whether a trial is chosen: by every part of at least one text; all are where there is no text.
+
+    Raises InputError for a text that chooses none of the trials.
+    """
+    names = {name for trial in trials for name in (trial.block, trial.variant)}
+    wanted = [_parts(text, names) for text in only]
+    for text, parts in zip(only, wanted, strict=True):
+        if not any(_chosen(trial, parts) for trial in trials):
+            _refuse(text, parts, trials)
+    return lambda trial: not wanted or any(_chosen(trial, parts) for parts in wanted)
+
+
+def _parts(text: str, names: Container[str | None]) -> list[str]:
+    """The text cut at its slashes, but for those within a value, as in `size=16 / 8`."""
+    parts: list[str] = []
+    for piece in text.split("/"):
+        if parts and "=" in parts[-1] and "=" not in piece and piece not in names:
+            parts[-1] += f"/{piece}"
+        elif piece:
+            parts.append(piece)
+    return parts
+
+
+def _chosen(trial: Trial, parts: Sequence[str]) -> bool:
+    return all(_has(trial, part) for part in parts)
+
+
+def _has(trial: Trial, part: str) -> bool:
+    name, equals, text = part.partition("=")
+    if not equals:
+        return part in (trial.block, trial.variant)
+    known: dict[str, Any] = {**trial.options, **trial.labels}
+    return name in known and _same(text, known[name])
+
+
+def _same(text: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return text == value
+    try:
+        return bool(json.loads(text) == value)
+    except ValueError:
+        return text == "none" and value is None
+
+
+def _refuse(text: str, parts: Sequence[str], trials: Sequence[Trial]) -> None:
+    strangers = [part for part in parts if not any(_has(trial, part) for trial in trials)]
+    blocks, variants = (list(dict.fromkeys(names)) for names in ([t.block for t in trials], [t.variant for t in trials if t.variant]))
+    there = f"blocks: {', '.join(blocks)}" + (f"; variants: {', '.join(variants)}" if variants else "")
+    swept = list(dict.fromkeys(option for trial in trials for option in trial.swept))
+    what = f"no trial has '{strangers[0]}'" if strangers else "no trial has all of these together"
+    raise InputError(f"--only {text}: {what} ({there}; swept: {', '.join(swept) or 'nothing'})")
