@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,6 +26,7 @@ VERSION = 1
 COLUMNS = ("method", "latent_mcc", "latent_mcc_chance", "dictionary_mcc", "dictionary_mcc_chance", "dictionary_pearson",
            "dictionary_pearson_chance", "l0", "fvu", "learned_at", "read_at", "boundary", "seconds")
 GRID = (1.0, 0.3, 0.1, 0.03)
+DRAWS = 8  # random dictionaries that a chance level is the mean of
 ITERATIONS = 40  # of coordinate descent on a sample, about
 Row = dict[str, Any]
 
@@ -114,7 +117,7 @@ def _read(found: Found, x: Tensor, nonnegative: bool) -> Codes:
 def _scores(found: Found, source: Uniform, test: Sample, nonnegative: bool) -> Row:
     """What was found, and what a random dictionary gets when its codes are read the same way."""
     codes, random = _read(found, test.x, nonnegative), random_atoms(source.atoms, source.dictionary, seed=source.seed)
-    scores = {
+    scores: Row = {
         "latent_mcc": mcc(codes, test.codes),
         "latent_mcc_chance": mcc(_read(Found(random, 0.0, found.read_at), test.x, nonnegative), test.codes),
         "l0": l0(codes),
@@ -123,14 +126,16 @@ def _scores(found: Found, source: Uniform, test: Sample, nonnegative: bool) -> R
         "read_at": found.read_at,
         "boundary": source.width / boundary(source.atoms, source.active),
     }
-    for name, atoms in (("", found.dictionary), ("_chance", random)):
-        scores[f"dictionary_mcc{name}"] = dictionary_match(atoms, source.dictionary, signed=nonnegative).mcc
-        scores[f"dictionary_pearson{name}"] = greedy_pearson(atoms, source.dictionary)
-    return scores
+    drawn = [_of_atoms(random_atoms(source.atoms, source.dictionary, seed=draw), source, nonnegative) for draw in range(DRAWS)]
+    chance = {f"{name}_chance": statistics.fmean(one[name] for one in drawn) for name in drawn[0]}
+    return scores | _of_atoms(found.dictionary, source, nonnegative) | chance
+
+
+def _of_atoms(learned: Dictionary, source: Uniform, nonnegative: bool) -> dict[str, float]:
+    match = dictionary_match(learned, source.dictionary, signed=nonnegative)
+    return {"dictionary_mcc": match.mcc, "dictionary_pearson": greedy_pearson(learned, source.dictionary)}
 
 
 def boundary(atoms: int, active: int) -> float:
     """2·k·ln(m/k): about how many measurements compressed sensing asks for."""
-    from math import log
-
-    return 2 * active * log(atoms / active) if atoms > active else float(active)
+    return 2 * active * math.log(atoms / active) if atoms > active else float(active)

@@ -1,0 +1,75 @@
+"""Figures 14 and 15 of the paper: dictionary learning with a lasso, and sparse coding with k active atoms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sparsegap.codes import Codes
+from sparsegap.dictionary import Dictionary
+from sparsegap.errors import InputError
+from sparsegap.experiments.lasso_dictionary import flops, lasso_dictionary
+from sparsegap.experiments.topk_coding import optimised, topk_coding
+from sparsegap.metrics.dictionary_match import dictionary_match, greedy_pearson
+from sparsegap.metrics.mcc import mcc
+from sparsegap.problem import KSparse
+from sparsegap.solve import solve
+from sparsegap.sources.uniform import Uniform
+
+
+def test_the_lasso_dictionary_is_that_of_scikit_learn() -> None:
+    """Two programs that share nothing reach one optimum: their scores agree to a thousandth."""
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    row = lasso_dictionary(atoms=8, width=8, active=2, samples=300, penalty=0.3, steps=60, seeds=[0])[0]
+    source = Uniform(atoms=8, width=8, active=2, magnitudes="normal", samples=300, seed=0)
+    test = source.test(300)
+    options = {"transform_algorithm": "lasso_lars", "transform_alpha": 0.05, "random_state": 0, "max_iter": 40}
+    theirs = decomposition.DictionaryLearning(8, alpha=0.3, **options)
+    theirs.fit(source.batch(0, 300).x.numpy())
+    learned = Dictionary(torch.from_numpy(theirs.components_).float())
+    codes = Codes.from_dense(torch.from_numpy(theirs.transform(test.x.numpy())).float())
+    assert row["dictionary_mcc"] == pytest.approx(dictionary_match(learned, source.dictionary, signed=False).mcc, abs=1e-3)
+    assert row["dictionary_pearson"] == pytest.approx(greedy_pearson(learned, source.dictionary), abs=1e-3)
+    assert row["latent_mcc"] == pytest.approx(mcc(codes, test.codes), abs=2e-3)
+
+
+def test_tuning_a_lasso_dictionary_chooses_from_the_grid() -> None:
+    plain, tuned = (lasso_dictionary(magnitudes="half_normal", nonnegative=True, steps=15, samples=256, tuned=tuned, seeds=[2])[0]
+                    for tuned in (False, True))
+    assert {tuned["learned_at"], tuned["read_at"]} <= {1.0, 0.3, 0.1, 0.03}
+    assert tuned["latent_mcc"] > plain["latent_mcc"] + 0.05
+    assert flops(atoms=16, width=8, active=3, samples=256, steps=15, tuned=True, seeds=[2]) > 0
+
+
+def test_a_lasso_dictionary_needs_samples() -> None:
+    with pytest.raises(InputError, match="as many samples as atoms"):
+        lasso_dictionary(atoms=32, samples=16, seeds=[0])
+
+
+def test_ways_to_keep_k_atoms_on_the_true_dictionary() -> None:
+    rows = topk_coding(dictionary="true", inference="certified", keep=[3], samples=256, test_steps=100, seeds=[0])
+    by = {row["method"]: row for row in rows}
+    assert list(by) == ["all", "pruned", "optimised", "ksparse"]
+    assert by["ksparse"]["exact_support"] > 0.98 and by["ksparse"]["latent_mcc"] > 0.99
+    assert by["all"]["l0"] > by["pruned"]["l0"] and by["pruned"]["l0"] <= 3
+    assert by["optimised"]["latent_mcc"] < by["pruned"]["latent_mcc"]
+    assert by["all"]["dictionary_mcc"] == pytest.approx(1.0)
+
+
+def test_gradient_sparse_coding_of_each_seed_is_its_own() -> None:
+    together = topk_coding(steps=50, test_steps=20, keep=[2], samples=128, seeds=[0, 1])
+    alone = topk_coding(steps=50, test_steps=20, keep=[2], samples=128, seeds=[1])
+    assert [row for row in together if row["seed"] == 1] == alone
+
+
+def test_optimised_codes_fall_short_of_the_solver() -> None:
+    source = Uniform(atoms=16, width=8, active=3, seed=4)
+    x = source.test(64).x
+    found, best = optimised(source.dictionary, x, 3, 200, 0.9, 0), solve(KSparse(source.dictionary, 3), x).codes
+    missed = [(source.dictionary.decode(codes) - x).square().sum() for codes in (found, best)]
+    assert int(found.l0().max()) <= 3 and missed[0] > 10 * missed[1]
+
+
+def test_k_out_of_range_is_told() -> None:
+    with pytest.raises(InputError, match="keep must name numbers between 1 and the number of atoms, 16"):
+        topk_coding(keep=[17], seeds=[0])
