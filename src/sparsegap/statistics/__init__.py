@@ -11,7 +11,7 @@ from sparsegap.statistics.effects import cliffs_delta, cohen_d, cohen_dz, hedges
 from sparsegap.statistics.estimates import LEVEL, Estimate, Interval, difference_of, differences, mean_of, prediction
 from sparsegap.statistics.planning import ALPHA, POWER, power, runs_needed, smallest_effect
 from sparsegap.statistics.resampling import bootstrap, hierarchical_bootstrap, paired_bootstrap
-from sparsegap.statistics.trends import Trend, slope, spearman, trend
+from sparsegap.statistics.trends import Trend, slope, spearman, tau, trend
 
 __all__ = [
     "Interval", "Estimate", "mean_of", "difference_of", "differences", "prediction", "LEVEL",
@@ -19,6 +19,6 @@ __all__ = [
     "Test", "sign_flip", "wilcoxon", "permutation", "mann_whitney", "kruskal", "smallest_p",
     "cohen_d", "cohen_dz", "cliffs_delta", "rank_biserial", "hedges",
     "holm", "benjamini_hochberg",
-    "Trend", "trend", "slope", "spearman",
+    "Trend", "trend", "slope", "tau", "spearman",
     "power", "smallest_effect", "runs_needed", "ALPHA", "POWER",
 ]  # fmt: skip

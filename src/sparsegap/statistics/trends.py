@@ -39,6 +39,14 @@ def trend(x: ArrayLike, y: ArrayLike, log: bool = True) -> Trend:
     return Trend(slope, float(kendall.statistic), float(kendall.pvalue), spearman(across, values))
 
 
+def tau(x: ArrayLike, y: ArrayLike) -> float | None:
+    """Kendall's τ-b, in [−1, 1], ties counted as neither; None where x or y is constant. Kendall (1938), doi:10.1093/biomet/30.1-2.81."""
+    a, b = finite(x), finite(y)
+    if len(a) < 2 or not np.ptp(a) or not np.ptp(b):
+        return None
+    return float(stats.kendalltau(a, b).statistic)
+
+
 def slope(x: ArrayLike, y: ArrayLike, log: bool = True) -> float:
     """Least-squares slope of one curve, for each doubling of x or each unit: one figure a seed, to be averaged over seeds."""
     across, values = finite(x, at_least=2), finite(y, at_least=2)

@@ -12,11 +12,11 @@ EACH = "variant"
 
 
 class Claim(BaseModel):
-    """One claim about a metric of side `a`, of the difference a − b where there is a side `b`. docs/statistics.md says what each kind means.
+    """One claim about a metric of side `a`, or of the difference a − b where there is a side `b`; docs/statistics.md has the formulas.
 
     kind: "greater" (than b, or than `value`, by more than `margin`), "about" (`value` is what a new run could give, or the mean lies within
-    `low` and `high`), "equivalent" (to b, or to `value`, up to `margin`), "trend" (in `x`, `direction` "up" or "down", by more than `margin`
-    for each doubling of x, or for each unit with log=false).
+    `low` and `high`), "equivalent" (to b, or to `value`, up to `margin`), "trend" (in `x`, `direction` "up" or "down", by more than
+    `margin` for each doubling of x, or for each unit with log=false).
     a, b: columns and the values they must have; a list means any of them, "none" means empty. at: which row of a curve counts: the "last"
     step, the "max", the "min", the "best" (the smaller of an error or a cost, else the greater), or columns such as {step = 8000}.
     paired: pair the runs of a and b by seed (None: where they share seeds). each: columns whose every value gets its own verdict.

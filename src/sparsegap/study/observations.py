@@ -1,0 +1,240 @@
+"""From rows of a study to the numbers that a claim compares: one figure for each seed and side, or one curve for each seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsegap.study.claims import EACH, Claim, Filter
+from sparsegap.study.experiment import PLACE
+from sparsegap.study.records import Records, Row, matches
+from sparsegap.study.values import NONE
+
+Values = NDArray[np.float64]
+Key = tuple[str, ...]
+STEP, SEED = "step", "seed"
+LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "l0", "l1", "seconds", "flops", "epu")
+LISTED = 12  # values that a sentence names
+
+
+class Lacking(Exception):
+    """The rows that a claim needs are not there. The message is the sentence that says which."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One figure a seed of side a, and of side b where there is one; with pairs both are in the order of the same seeds.
+
+    units: how many settings stand behind each figure, averaged with equal weight.
+    """
+
+    a: Values
+    b: Values | None
+    paired: bool
+    units: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The metric, or its difference a − b, along x; one for each seed."""
+
+    x: Values
+    y: Values
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with their columns. identity: those that say which trial, method or reading a row is of, not what was measured there."""
+
+    rows: list[Row]
+    columns: list[str]
+    identity: list[str]
+
+    @classmethod
+    def of(cls, records: Records) -> Table:
+        """Identity is the place in the study, all options and labels of trials, and every column that holds strings."""
+        settings = (name for trial in records.trials for name in (*trial.get("options", {}), *trial.get("labels", {})))
+        strings = (name for row in records.rows for name, value in row.items() if isinstance(value, str))
+        columns = records.columns
+        present = {*columns} - {SEED}
+        return cls(records.rows, columns, [name for name in dict.fromkeys((*PLACE, *settings, *strings)) if name in present])
+
+    def require(self, name: str) -> None:
+        """Raises Lacking for a column that no row has."""
+        if not self.rows:
+            raise Lacking("there are no rows yet")
+        if name not in self.columns:
+            raise Lacking(f"no row has a column '{name}'; the columns are: {', '.join(self.columns)}")
+
+
+def places(claim: Claim, table: Table) -> list[dict[str, Any]]:
+    """Each combination of the columns `each` that occurs among the rows of either side, in order; one empty one where there is none.
+
+    A column that a side fixes is none of them. Raises Lacking for a column that no row has.
+    """
+    table.require(claim.metric)
+    sides = [claim.a, claim.b] if claim.b is not None else [claim.a]
+    rows = [row for row in table.rows if row.get(claim.metric) is not None and any(matches(row, side) for side in sides)]
+    free = [name for name in claim.each if not any(name in side for side in sides)]
+    for name in free:
+        if name != EACH:
+            table.require(name)
+    names = [name for name in free if any(row.get(name) is not None for row in rows)]
+    values = {_key(row, names): {name: NONE if row.get(name) is None else row[name] for name in names} for row in rows}
+    return list(values.values()) or [{}]
+
+
+def observe(claim: Claim, table: Table, place: Mapping[str, Any]) -> Observed:
+    """The figures of both sides at one place. Raises Lacking where a side has no rows, or pairs are asked and no seed is shared."""
+    a, b = _both_sides(claim, table, place)
+    shared = _varying_alike(a, b, table.identity)
+    left, right = _cells(a, claim, shared), _cells(b, claim, shared) if b is not None else None
+    if right is None:
+        return Observed(_by_seed(left, _seeds(left)), None, False, _units(left))
+    seeds = _seeds(left), _seeds(right)
+    common = [seed for seed in seeds[0] if seed in seeds[1]]
+    if claim.paired and not common:
+        raise Lacking("the two sides share no seed, so their runs cannot be paired")
+    if len(common) >= min(2, *map(len, seeds)) if claim.paired is None else claim.paired:
+        both = {key for key in left if key in right and key[1] in common}
+        if not both:
+            raise Lacking(f"the two sides have no setting in common: they differ in {', '.join(shared)}")
+        left, right = {key: left[key] for key in left if key in both}, {key: right[key] for key in right if key in both}
+        common = _whole(left, common)
+        return Observed(_by_seed(left, common), _by_seed(right, common), True, _units(left))
+    return Observed(_by_seed(left, seeds[0]), _by_seed(right, seeds[1]), False, _units(left))
+
+
+def curves(claim: Claim, table: Table, place: Mapping[str, Any]) -> list[Curve]:
+    """The metric along `x` at one place, one curve a seed; with a side b the difference where a seed and x have both.
+
+    Raises Lacking where a side has no rows, where x is no number, and where it has one value only.
+    """
+    x = str(claim.x)
+    table.require(x)
+    a, b = _both_sides(claim, table, place)
+    left, right = _points(a, x, claim.metric), _points(b, x, claim.metric) if b is not None else None
+    points = left if right is None else {key: left[key] - right[key] for key in left if key in right}
+    by_seed: dict[Any, dict[float, float]] = defaultdict(dict)
+    for (seed, at), value in points.items():
+        by_seed[seed][at] = value
+    found = [Curve(np.array(sorted(curve)), np.array([curve[at] for at in sorted(curve)])) for curve in by_seed.values()]
+    longest = max((len(curve.x) for curve in found), default=0)
+    if longest < 2:
+        raise Lacking(f"a trend in {x} needs two values of it in one run; there {'is one' if longest else 'is none'}")
+    return [curve for curve in found if len(curve.x) == longest]
+
+
+def selected(side: Filter) -> str:
+    """A filter in words: method=sc, hidden=32 or 256."""
+    return ", ".join(f"{name}={' or '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in side.items())
+
+
+def _both_sides(claim: Claim, table: Table, place: Mapping[str, Any]) -> tuple[list[Row], list[Row] | None]:
+    sides = [_side(claim, {**side, **place}, table) for side in (claim.a, claim.b) if side is not None]
+    return sides[0], sides[1] if len(sides) > 1 else None
+
+
+def _side(claim: Claim, wanted: Filter, table: Table) -> list[Row]:
+    if isinstance(claim.at, dict):
+        wanted = {**wanted, **claim.at}
+    for name in wanted:
+        table.require(name)
+    rows = [row for row in table.rows if matches(row, wanted)]
+    if not rows:
+        raise Lacking(_nothing(table, wanted))
+    rows = [row for row in rows if _number(row.get(claim.metric)) is not None]
+    if not rows:
+        raise Lacking(f"the rows with {selected(wanted) or 'these columns'} have no {claim.metric}")
+    return (
+        rows
+        if isinstance(claim.at, dict) or claim.x == STEP
+        else _at(rows, claim, [*table.identity, claim.x] if claim.x else table.identity)
+    )
+
+
+def _at(rows: list[Row], claim: Claim, names: Sequence[str]) -> list[Row]:
+    """Of each curve the row that counts. A curve is what has one seed and one value in all columns of identity."""
+    kept: dict[Key, list[Row]] = defaultdict(list)
+    for row in rows:
+        kept[_key(row, [*names, SEED])].append(row)
+    return [row for curve in kept.values() for row in _of_curve(curve, claim)]
+
+
+def _of_curve(curve: list[Row], claim: Claim) -> Iterable[Row]:
+    if any(row.get(STEP) is None for row in curve):
+        return curve
+    if claim.at == "last":
+        last = max(row[STEP] for row in curve)
+        return [row for row in curve if row[STEP] == last]
+    less = claim.at == "min" or (claim.at == "best" and claim.metric.startswith(LESS_IS_BETTER))
+    best: Callable[..., Row] = min if less else max
+    return [best(curve, key=lambda row: row[claim.metric])]
+
+
+def _varying_alike(a: list[Row], b: list[Row] | None, names: Sequence[str]) -> list[str]:
+    """Columns of identity that take the same several values on both sides: there the sides are compared value by value."""
+    sides = [a] if b is None else [a, b]
+    taken = {name: [{_text(row.get(name)) for row in side} for side in sides] for name in names}
+    return [name for name, sets in taken.items() if len(sets[0]) > 1 and all(each == sets[0] for each in sets)]
+
+
+def _cells(rows: list[Row], claim: Claim, shared: Sequence[str]) -> dict[tuple[Key, Any], float]:
+    """Mean of the metric for each setting and seed."""
+    found: dict[tuple[Key, Any], list[float]] = defaultdict(list)
+    for row in rows:
+        found[_key(row, shared), row.get(SEED)].append(float(row[claim.metric]))
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def _points(rows: list[Row], x: str, metric: str) -> dict[tuple[Any, float], float]:
+    found: dict[tuple[Any, float], list[float]] = defaultdict(list)
+    for row in rows:
+        if (at := _number(row.get(x))) is not None:
+            found[row.get(SEED), at].append(float(row[metric]))
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def _seeds(cells: Mapping[tuple[Key, Any], float]) -> list[Any]:
+    return _whole(cells, list(dict.fromkeys(seed for _, seed in cells)))
+
+
+def _whole(cells: Mapping[tuple[Key, Any], float], seeds: Sequence[Any]) -> list[Any]:
+    """The seeds that have all the settings that any of them has: means over different settings are not compared."""
+    count = {seed: sum(other == seed for _, other in cells) for seed in seeds}
+    return [seed for seed in seeds if count[seed] == max(count.values())]
+
+
+def _by_seed(cells: Mapping[tuple[Key, Any], float], seeds: Sequence[Any]) -> Values:
+    return np.array([np.mean([value for (_, other), value in cells.items() if other == seed]) for seed in seeds], dtype=np.float64)
+
+
+def _units(cells: Mapping[tuple[Key, Any], float]) -> int:
+    return len({unit for unit, _ in cells})
+
+
+def _key(row: Row, names: Sequence[str]) -> Key:
+    return tuple(_text(row.get(name)) for name in names)
+
+
+def _text(value: Any) -> str:
+    return repr(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _nothing(table: Table, wanted: Filter) -> str:
+    """Which filter left nothing: the first that no row meets by itself, with the values there are, or all of them together."""
+    for name, value in wanted.items():
+        if not any(matches(row, {name: value}) for row in table.rows):
+            there = list(dict.fromkeys(str(row[name]) for row in table.rows if row.get(name) is not None))
+            some = ", ".join(there[:LISTED]) + (f" and {len(there) - LISTED} more" if len(there) > LISTED else "")
+            return f"no rows with {selected({name: value})}" + (f"; {name} is one of: {some}" if there else "")
+    return f"no rows with {selected(wanted)}"

@@ -1,0 +1,114 @@
+"""A verdict in a sentence or three: what was seen, how sure that is, and what so few runs could not have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sparsegap.number_formats import count, significant
+from sparsegap.statistics import ALPHA
+from sparsegap.study.claims import Claim
+from sparsegap.study.observations import selected
+
+if TYPE_CHECKING:
+    from sparsegap.study.verdicts import Verdict
+
+RUNS = {"paired": "pair by seed", "unpaired": "run a side", "one side": "run", "slopes": "slope, one a seed", "points": "point"}
+
+
+def sentence(claim: Claim, verdict: Verdict, family: int) -> str:
+    """What was seen with its evidence in brackets, then what has to be known beside it. `family`: claims that p was corrected for."""
+    evidence = "; ".join(_evidence(claim, verdict, family))
+    return " ".join([f"{_seen(claim, verdict)} ({evidence}){_claimed(claim, verdict)}.", *_notes(claim, verdict, family)])
+
+
+def _figure(value: float | None) -> str:
+    return significant(value, 3)
+
+
+def _side(metric: str, side: str) -> str:
+    return f"{metric} of {side}" if side else metric
+
+
+def _seen(claim: Claim, verdict: Verdict) -> str:
+    estimate = verdict.estimate or 0.0
+    a = _side(claim.metric, selected(claim.a))
+    subject = a if claim.b is None else f"{a}, less that of {selected(claim.b) or 'all rows'},"
+    if claim.kind == "trend":
+        step = f"each doubling of {claim.x}" if claim.log else f"each unit of {claim.x}"
+        return f"{subject} {'rises' if estimate >= 0 else 'falls'} by {_figure(abs(estimate))} for {step}"
+    if claim.b is None or claim.kind == "about":
+        return f"{subject} is {_figure(estimate)}"
+    return f"{a} is {_figure(abs(estimate))} {'above' if estimate >= 0 else 'below'} that of {selected(claim.b) or 'all rows'}"
+
+
+def _evidence(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
+    if verdict.low is not None and verdict.high is not None:
+        yield f"{_interval_name(claim)} {_figure(verdict.low)} to {_figure(verdict.high)}"
+    yield _runs(verdict.n, verdict.design)
+    if verdict.units > 1:
+        yield f"each the mean over {verdict.units} settings"
+    if verdict.p is not None:
+        corrected = verdict.p_corrected is not None and family > 1
+        yield f"p = {significant(verdict.p)}" + (f", {significant(verdict.p_corrected)} corrected for {family} claims" if corrected else "")
+    if verdict.effect is not None and claim.kind != "about":
+        yield f"{verdict.effect_name} = {significant(verdict.effect)}"
+
+
+def _interval_name(claim: Claim) -> str:
+    if claim.kind == "about" and claim.value is not None:
+        return "a new run falls within"
+    return "90 % interval" if claim.kind == "equivalent" else "95 % interval"
+
+
+def _runs(n: int, design: str) -> str:
+    words = RUNS.get(design, "run")
+    first, _, rest = words.partition(" ")
+    many = first if n == 1 else first.replace(",", "s,") if "," in first else first + "s"
+    return f"{n} {many}{' ' + rest if rest else ''}"
+
+
+def _claimed(claim: Claim, verdict: Verdict) -> str:
+    """The threshold, where it is not plain from the words of the claim."""
+    centre = claim.value or 0.0
+    if claim.kind == "about" and claim.value is None:
+        return f"; the original's range is {_figure(claim.low)} to {_figure(claim.high)}"
+    if claim.kind == "about":
+        return f"; the original has {_figure(claim.value)}"
+    if claim.kind == "equivalent":
+        return f"; a difference up to {_figure(claim.margin)}{f' from {_figure(centre)}' if claim.value is not None else ''} counts as none"
+    if claim.kind == "trend":
+        return f"; more than {_figure(claim.margin)} is claimed" if claim.margin else ""
+    return f"; more than {_figure(centre + claim.margin)} is claimed" if centre + claim.margin or claim.b is None else ""
+
+
+def _notes(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
+    if verdict.n < 2:
+        yield "One run has no scatter, so nothing can be shown."
+        return
+    if claim.kind == "about":
+        if verdict.n < 3:
+            yield "Two runs are too few to say where a third would fall."
+        return
+    if verdict.low == verdict.high:
+        yield f"It is the same in all {_runs(verdict.n, verdict.design)}."
+        return
+    if verdict.exact_least is not None and verdict.exact_p is not None:
+        yield _exact(verdict)
+    if verdict.status == "not shown" and verdict.detectable is not None:
+        needed = "no number of runs would show" if verdict.needed is None else f"{count(verdict.needed)} would be needed for"
+        yield f"So many find a distance of {significant(verdict.detectable)} in 80 % of cases; {needed} the one seen."
+    if _rests_on_p(verdict) and verdict.p_corrected is not None and verdict.p_corrected >= ALPHA:
+        yield f"It does not survive the correction for {family} claims."
+
+
+def _rests_on_p(verdict: Verdict) -> bool:
+    """An equivalence has a p that confirms it and none that refutes it."""
+    return verdict.status == "confirmed" or (verdict.status == "refuted" and verdict.kind != "equivalent")
+
+
+def _exact(verdict: Verdict) -> str:
+    least, p = verdict.exact_least or 0.0, verdict.exact_p or 0.0
+    if least > ALPHA:
+        return f"n is too small for p < .05 by an exact test, whose least p here is {_figure(least)}: the interval trusts that scatter is normal."
+    return f"Exact p = {significant(p)}."

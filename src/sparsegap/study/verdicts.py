@@ -1,0 +1,231 @@
+"""Whether the rows of a study bear out its claims: confirmed, refuted or not shown, with interval, p, effect and power.
+
+The rule of all kinds: confirmed where the interval lies wholly on the claimed side of the claim's threshold, refuted where it lies wholly
+on the other side, else not shown. Intervals are Student's over seeds, since runs are few; what an exact test can say stands beside. Formulas
+and their reasons: docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any, Literal
+
+import numpy as np
+
+from sparsegap import statistics
+from sparsegap.statistics import ALPHA, Estimate, Test
+from sparsegap.study.claims import Claim
+from sparsegap.study.observations import Curve, Lacking, Observed, Table, Values, curves, observe, places
+from sparsegap.study.records import Records
+from sparsegap.study.verdict_words import sentence
+
+Status = Literal["confirmed", "refuted", "not shown"]
+ENOUGH_TO_PREDICT = 3  # runs; the range of a new run from two is 13 times their distance and holds anything
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rows say of one claim at one place.
+
+    where: the values of the columns `each`, with which the verdict goes. estimate, low, high: the difference a − b, or the metric of a
+    where there is no b, or the slope of a trend, with its 95 % interval (90 % for "equivalent", the range of a new run for "about" a value).
+    n: runs, pairs of them, of the smaller side, or slopes. design: "paired", "unpaired", "one side", "slopes" (one a seed) or "points".
+    p: two-sided t test against the threshold ("equivalent": the larger of two one-sided ones); p_corrected: Holm's over all claims of the
+    study but "about". exact_p, exact_least: sign flips or permuted labels, and the least that so few runs can reach. effect in standard
+    deviations, called effect_name. detectable: the distance from the threshold that so many runs find in 80 % of cases, in units of the
+    metric; needed: runs to find the distance seen. None, where there is no such number. sentence: all of it for people.
+    """
+
+    says: str
+    kind: str
+    metric: str
+    where: dict[str, Any]
+    status: Status
+    sentence: str = ""
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    units: int = 1
+    design: str = ""
+    p: float | None = None
+    p_corrected: float | None = None
+    exact_p: float | None = None
+    exact_least: float | None = None
+    effect: float | None = None
+    effect_name: str = ""
+    detectable: float | None = None
+    needed: int | None = None
+
+
+def verdicts(claims: Sequence[Claim], records: Records) -> list[Verdict]:
+    """Every claim judged at each of its places, in order; p corrected over all of them. Never raises for rows that are missing."""
+    table = Table.of(records)
+    found = [(claim, verdict) for claim in claims for verdict in _of_claim(claim, table)]
+    corrected = statistics.holm([None if claim.kind == "about" else verdict.p for claim, verdict in found])
+    family = sum(p is not None for p in corrected)
+    full = [(claim, replace(verdict, p_corrected=p)) for (claim, verdict), p in zip(found, corrected, strict=True)]
+    return [verdict if verdict.sentence else replace(verdict, sentence=sentence(claim, verdict, family)) for claim, verdict in full]
+
+
+def _of_claim(claim: Claim, table: Table) -> list[Verdict]:
+    try:
+        return [_at_place(claim, table, place) for place in places(claim, table)]
+    except Lacking as lacking:
+        return [_lacking(claim, {}, lacking)]
+
+
+def _at_place(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
+    try:
+        return JUDGES[claim.kind](claim, table, place)
+    except Lacking as lacking:
+        return _lacking(claim, place, lacking)
+
+
+def _lacking(claim: Claim, place: Mapping[str, Any], lacking: Lacking) -> Verdict:
+    return Verdict(claim.says, claim.kind, claim.metric, dict(place), "not shown", str(lacking))
+
+
+# The kinds.
+
+
+def _greater(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
+    """Confirmed where the interval of a − b, or of a, lies above the threshold."""
+    seen = observe(claim, table, place)
+    threshold = (claim.value or 0.0) + claim.margin
+    return _against(claim, place, _estimate(seen), threshold, +1, _described(seen, threshold))
+
+
+def _trend(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
+    """Confirmed where the interval of the slope lies beyond the margin in the claimed direction."""
+    found, sign = curves(claim, table, place), +1 if claim.direction == "up" else -1
+    if claim.log and any((curve.x <= 0).any() for curve in found):
+        raise Lacking(f"{claim.x} reaches 0, which has no logarithm: give the claim log = false")
+    estimate, design, test = _slope(found, claim.log)
+    x, y = np.concatenate([curve.x for curve in found]), np.concatenate([curve.y for curve in found])
+    described = _Described(design, 1, test, statistics.tau(x, y), "Kendall's τ", paired=True)
+    return _against(claim, place, estimate, sign * claim.margin, sign, described)
+
+
+def _equivalent(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
+    """Confirmed where the 90 % interval lies within the margin: two one-sided tests at 5 %."""
+    seen = observe(claim, table, place)
+    estimate, centre = _estimate(seen), claim.value or 0.0
+    interval = estimate.interval(1 - 2 * ALPHA)
+    status: Status = "not shown"
+    if interval.low is not None and interval.high is not None:
+        inside = centre - claim.margin < interval.low and interval.high < centre + claim.margin
+        outside = interval.high <= centre - claim.margin or interval.low >= centre + claim.margin
+        status = "confirmed" if inside else "refuted" if outside else "not shown"
+    p = replace(estimate, value=estimate.value - centre).equivalence(claim.margin)
+    described = replace(_described(seen, centre), test=None)
+    return _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=p)
+
+
+def _about(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
+    """Confirmed where a new run of ours could give the original's figure, or our mean lies within the original's range."""
+    seen = observe(claim, table, place)
+    if seen.b is not None and not seen.paired:
+        raise Lacking("the scatter of a difference is that of pairs, and the two sides share too few seeds")
+    values, estimate = _singles(seen), _estimate(seen)
+    described = replace(_described(seen, claim.value or 0.0), test=None)
+    if claim.value is None:
+        interval, status = estimate.interval(), _within(claim, estimate)
+        return _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=None)
+    new = statistics.prediction(values)
+    status = "not shown"
+    if len(values) >= ENOUGH_TO_PREDICT and new.low is not None and new.high is not None:
+        status = "confirmed" if new.low <= claim.value <= new.high else "refuted"
+    scatter = replace(estimate, error=None if estimate.error is None else estimate.error * sqrt(len(values) + 1))
+    return _verdict(claim, place, status, estimate, described, low=new.low, high=new.high, p=scatter.p(claim.value))
+
+
+JUDGES: dict[str, Callable[[Claim, Table, Mapping[str, Any]], Verdict]] = {
+    "greater": _greater, "trend": _trend, "equivalent": _equivalent, "about": _about,
+}  # fmt: skip
+
+
+# What they share.
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What stands beside the interval: the design, an exact test, an effect size."""
+
+    design: str
+    units: int
+    test: Test | None
+    effect: float | None
+    effect_name: str
+    paired: bool
+
+
+def _singles(seen: Observed) -> Values:
+    return seen.a if seen.b is None else seen.a - seen.b
+
+
+def _estimate(seen: Observed) -> Estimate:
+    return statistics.mean_of(_singles(seen)) if seen.b is None or seen.paired else statistics.difference_of(seen.a, seen.b)
+
+
+def _described(seen: Observed, threshold: float) -> _Described:
+    if seen.b is not None and not seen.paired:
+        test = statistics.permutation(seen.a - threshold, seen.b)
+        return _Described("unpaired", seen.units, test, statistics.cohen_d(seen.a - threshold, seen.b), "Hedges' g", paired=False)
+    away = _singles(seen) - threshold
+    design = "paired" if seen.b is not None else "one side"
+    return _Described(design, seen.units, statistics.sign_flip(away), statistics.cohen_dz(away), "d_z", paired=True)
+
+
+def _slope(found: Sequence[Curve], log: bool) -> tuple[Estimate, str, Test | None]:
+    """One slope a seed from three seeds on; below, one line through all points, which takes them as independent."""
+    slopes = [statistics.slope(curve.x, curve.y, log) for curve in found]
+    points = sum(len(curve.x) for curve in found)
+    if len(found) >= ENOUGH_TO_PREDICT or points < 3:
+        return statistics.mean_of(slopes), "slopes", statistics.sign_flip(slopes)
+    x, y = np.concatenate([curve.x for curve in found]), np.concatenate([curve.y for curve in found])
+    return statistics.trend(x, y, log).slope, "points", None
+
+
+def _within(claim: Claim, estimate: Estimate) -> Status:
+    low, high, interval = claim.low or 0.0, claim.high or 0.0, estimate.interval()
+    if estimate.n < ENOUGH_TO_PREDICT or interval.low is None or interval.high is None:
+        return "not shown"
+    if low <= estimate.value <= high:
+        return "confirmed"
+    return "refuted" if interval.high < low or interval.low > high else "not shown"
+
+
+def _against(claim: Claim, place: Mapping[str, Any], estimate: Estimate, threshold: float, sign: int, described: _Described) -> Verdict:
+    interval = estimate.interval()
+    status: Status = "not shown"
+    if interval.low is not None and interval.high is not None:
+        near, far = (interval.low, interval.high) if sign > 0 else (-interval.high, -interval.low)
+        status = "confirmed" if near > sign * threshold else "refuted" if far < sign * threshold else "not shown"
+    verdict = _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=estimate.p(threshold))
+    return verdict if described.design == "points" else replace(verdict, **_power(estimate, threshold, described.paired))
+
+
+def _power(estimate: Estimate, threshold: float, paired: bool) -> dict[str, Any]:
+    """What so many runs find in 80 % of cases, in units of the metric, and the runs that the distance seen would need."""
+    smallest = statistics.smallest_effect(estimate.n, paired=paired)
+    if not estimate.error or smallest is None:
+        return {}
+    deviation = estimate.error * sqrt(estimate.n if paired else estimate.n / 2)
+    seen = abs(estimate.value - threshold) / deviation
+    return {"detectable": smallest * deviation, "needed": statistics.runs_needed(seen, paired=paired)}
+
+
+def _verdict(
+    claim: Claim, place: Mapping[str, Any], status: Status, estimate: Estimate, described: _Described,
+    low: float | None, high: float | None, p: float | None,
+) -> Verdict:  # fmt: skip
+    test = described.test if estimate.n > 1 else None
+    return Verdict(
+        claim.says, claim.kind, claim.metric, dict(place), status,
+        estimate=estimate.value, low=low, high=high, n=estimate.n, units=described.units, design=described.design, p=p,
+        exact_p=test.p if test else None, exact_least=test.smallest if test else None,
+        effect=described.effect, effect_name=described.effect_name if described.effect is not None else "",
+    )  # fmt: skip
