@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from sparsegap import Codes, Dictionary, InputError, registry
+from sparsegap import Codes, Dictionary, InputError, KSparse, Lasso, registry, solve
 from sparsegap.metrics.dead import firings
 from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.mcc import mcc
@@ -31,6 +33,11 @@ def best(value: Any) -> float:
     return value.f1 if isinstance(value, SupportCounts) else float(value)
 
 
+def goal(metric: Callable[..., Any]) -> float:
+    """What the truth itself gets: 0 of an error or a gap, 1 of everything else."""
+    return 0.0 if metric.__name__.endswith(("_error", "_gap")) else 1.0
+
+
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -49,14 +56,46 @@ ORDER = torch.randperm(12, generator=torch.Generator().manual_seed(4))
 
 
 def test_every_metric_is_under_a_contract() -> None:
-    firsts = {next(iter(inspect.signature(metric).parameters)) for metric in METRICS.values()}
-    assert firsts <= {"found", "x", "codes", "learned"}
+    kinds = (("found", "truth"), ("x", "reconstruction"), ("x", "codes", "problem"), ("codes",), ("learned", "truth"))
+    for name, metric in METRICS.items():
+        assert any(tuple(inspect.signature(metric).parameters)[: len(kind)] == kind for kind in kinds), name
 
 
 @taking("found", "truth")
-def test_perfect_codes_get_one_and_others_less(metric: Callable[..., Any]) -> None:
-    assert best(metric(some_codes(), some_codes())) == pytest.approx(1.0, abs=1e-12)
-    assert best(metric(some_codes(seed=1), some_codes())) < 0.9
+def test_perfect_codes_get_the_best_and_others_less(metric: Callable[..., Any]) -> None:
+    assert best(metric(some_codes(), some_codes())) == pytest.approx(goal(metric), abs=1e-12)
+    assert abs(best(metric(some_codes(seed=1), some_codes())) - goal(metric)) > 0.1
+
+
+@taking("found", "truth")
+def test_codes_of_nothing_are_a_number_and_no_samples_no_failure(metric: Callable[..., Any]) -> None:
+    """NaN only where nothing is defined: no samples, or nothing true to be found."""
+    nothing, truth = Codes.empty(200, 12), some_codes()
+    assert abs(best(metric(nothing, truth)) - goal(metric)) > 0.1
+    assert best(metric(nothing, truth)) == best(metric(Codes(torch.zeros(200, 3), torch.zeros(200, 3), 12), truth))
+    best(metric(truth, nothing))
+    for found, true in ((Codes.empty(0, 12), Codes.empty(0, 12)), (truth[:0], truth[:0])):
+        assert not 0 < best(metric(found, true)) < 1
+
+
+@taking("found", "truth")
+def test_unused_slots_change_nothing(metric: Callable[..., Any]) -> None:
+    found, truth = some_codes(seed=1), some_codes()
+    assert best(metric(found.widened(20), truth.widened(9))) == pytest.approx(best(metric(found, truth)), abs=1e-12)
+
+
+@taking("found", "truth")
+def test_more_latents_than_true_ones_and_fewer(metric: Callable[..., Any]) -> None:
+    """Metrics that pair by themselves, or are told how, take any number of latents; those over the same atoms refuse, naming both."""
+    more, fewer, truth = some_codes(m=15, seed=1), some_codes(m=9, seed=1), some_codes()
+    takes_pairs = "latents" in inspect.signature(metric).parameters
+    for found in (more, fewer):
+        pairs = {"latents": np.arange(9), "features": np.arange(9)} if takes_pairs else {}
+        if metric.__name__ == "mcc" or takes_pairs:
+            assert 0 <= best(metric(found, truth, **pairs)) < 1
+        else:
+            with pytest.raises(InputError, match=f"{found.n_atoms} atoms"):
+                metric(found, truth)
 
 
 @taking("found", "truth")
@@ -79,6 +118,8 @@ def test_the_true_dictionary_gets_one_in_any_order_and_at_any_length(metric: Cal
     assert best(metric(Dictionary(3 * truth.atoms[ORDER]), truth)) == pytest.approx(1.0, abs=1e-6)
     assert best(metric(other, truth)) < 0.9
     assert best(metric(Dictionary(other.atoms[ORDER]), truth)) == pytest.approx(best(metric(other, truth)), abs=1e-6)
+    for learned in (Dictionary(other.atoms[:5]), Dictionary(torch.cat([other.atoms, truth.atoms])), Dictionary(torch.zeros(3, 7))):
+        assert 0 <= best(metric(learned, truth)) <= 1 + 1e-6
     with pytest.raises(InputError, match=r"5 wide.* 7"):
         metric(Dictionary(torch.ones(3, 5)), truth)
 
@@ -92,11 +133,29 @@ def test_a_perfect_reconstruction_gets_one_and_the_mean_gets_zero(metric: Callab
         metric(x, x[:, :5])
 
 
+@taking("x", "codes", "problem")
+def test_optimal_codes_leave_no_gap_in_any_order(metric: Callable[..., Any]) -> None:
+    g = generator(3)
+    dictionary, x = Dictionary(torch.randn(12, 7, generator=g)), torch.randn(30, 7, generator=g)
+    turned = Dictionary(dictionary.atoms[ORDER.argsort()])
+    for problem in (Lasso(dictionary, 0.5), Lasso(dictionary, 0.5, nonnegative=False), KSparse(dictionary, 2)):
+        optimal = solve(problem, x, tolerance=1e-8).codes
+        assert best(metric(x, optimal, problem)) == pytest.approx(goal(metric), abs=1e-6)
+        other = solve(replace(problem, dictionary=dictionary), x.flip(0), tolerance=1e-8).codes
+        gap = best(metric(x, other, problem))
+        assert gap > 0.1
+        assert best(metric(x, permuted(other, ORDER), replace(problem, dictionary=turned))) == pytest.approx(gap, rel=1e-5)
+        assert best(metric(x, Codes.empty(30, 12), problem)) > 0.01
+        assert best(metric(x[:0], other[:0], problem)) == 0
+
+
 @taking("codes")
 def test_what_is_said_of_codes_alone_does_not_depend_on_order(metric: Callable[..., Any]) -> None:
     codes = some_codes()
     assert metric(permuted(codes, ORDER)) == pytest.approx(metric(codes))
     assert metric(codes.widened(9)) == pytest.approx(metric(codes))
+    assert metric(Codes.empty(5, 12)) in (0, 1)
+    assert not 0 < metric(Codes.empty(0, 12)) < 1
 
 
 def test_mcc_ignores_sign_scale_and_order_and_counts_what_is_missing() -> None:
@@ -176,6 +235,14 @@ def test_shards_add_up(pair: tuple[Tensor, Tensor]) -> None:
         parts = parts + ReconstructionSums.of(x[rows], y[rows], centre)
     for name in ("fvu", *NAMES, "normalised_mse", "shrinkage"):
         assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-12), name
+
+
+def test_errors_of_a_reconstruction_by_their_names(pair: tuple[Tensor, Tensor]) -> None:
+    x, y = pair
+    sums = ReconstructionSums.of(x, y)
+    assert sums.mse == pytest.approx(float(torch.nn.functional.mse_loss(y, x)))
+    assert sums.squared_error == pytest.approx(5 * sums.mse)
+    assert sums.relative_error == pytest.approx(float((x - y).square().sum() / x.square().sum()))
 
 
 def test_nothing_to_explain() -> None:

@@ -103,6 +103,21 @@ class ReconstructionSums:
         return self.relative / self.rows if self.rows else float("nan")
 
     @property
+    def relative_error(self) -> float:
+        """Σ‖x − x̂‖² / Σ‖x‖² over all rows: about zero as `normalised_mse`, but long rows count more."""
+        return _share(self.residual_squares.sum(), self.x_squares.sum())
+
+    @property
+    def mse(self) -> float:
+        """Mean over rows and coordinates of (x − x̂)²: torch's MSELoss, and the reconstruction loss of arXiv:2411.13117."""
+        return self.squared_error / len(self.x) if len(self.x) else float("nan")
+
+    @property
+    def squared_error(self) -> float:
+        """Mean over rows of ‖x − x̂‖²: SAELens' and dictionary_learning's loss, d times the `mse`."""
+        return float(self.residual_squares.sum()) / self.rows if self.rows else float("nan")
+
+    @property
     def shrinkage(self) -> float:
         """Mean over rows of ‖x̂‖/‖x‖: below 1 where codes are too short."""
         return self.norms / self.rows if self.rows else float("nan")
