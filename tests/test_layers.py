@@ -42,6 +42,7 @@ LAYERS = (
     ("experiments",),
     ("study", "studies"),
     ("label_places", "charts", "rung_rows"),
+    ("drawing",),
     ("figures",),
     ("report", "study.page"),
     ("catalogue", "bench", "warm_up"),

@@ -41,6 +41,10 @@ TOKENS: dict[str, tuple[str, str]] = {
     "olive": ("#7d7400", "#d9cf45"),
     "crimson": ("#b3203a", "#f47d8c"),
     "grey": ("#7b818c", "#8b929e"),
+    "mint": ("#4aa05a", "#2c8f4a"),
+    "pine": ("#1f6b33", "#4fc06f"),
+    "forest": ("#0c3a1a", "#b5efc0"),
+    "brown": ("#7a4a21", "#c79a6d"),
 }
 
 # One colour a method, in every figure of every page. What is not named here draws from SPARE by its name, so that it keeps its colour too.
@@ -67,14 +71,38 @@ METHODS: dict[str, str] = {
     "shuffled": "grey",
     "untrained": "grey",
     "pca": "grey",
+    # of the studies; an MLP's green is darker the wider it is (see `token`)
+    "sae": "vermilion",
+    "relu": "vermilion",
+    "ito": "sky",
+    "sae+ito": "sky",
+    "sc": "purple",
+    "sparse_coding": "purple",
+    "mlp": "pine",
+    "topk": "orange",
+    "batch_topk": "brown",
+    "jumprelu": "crimson",
+    "gated": "plum",
+    "prolu": "slate",
+    "lista": "olive",
+    "ista": "slate",
+    "kmeans": "grey",
+    "chance": "muted",
 }
 SPARE = ("olive", "slate", "green", "plum", "orange")
+MLP_WIDTHS = ((64, "mint"), (512, "pine"), (float("inf"), "forest"))  # up to so many hidden units
+
+# Other spellings of a family.
+FAMILIES = {"sae_ito": "sae+ito", "sae + ito": "sae+ito", "mlp_h": "mlp", "mlp h=": "mlp", "top_k": "topk"}
 
 # How a method is called in a legend, where its name is not yet what a person would say.
 CALLED = {
     "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there",
     "prune": "OMP, pruned", "best": "best found",
     "lasso": "lasso, certified", "dictionary": "atoms refit", "true": "true atoms", "pca": "PCA",
+    "sae": "SAE", "ito": "ITO", "sae+ito": "SAE + ITO", "sae_ito": "SAE + ITO", "sc": "sparse coding", "sparse_coding": "sparse coding",
+    "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE", "prolu": "ProLU SAE",
+    "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
 }
 
 
@@ -84,8 +112,21 @@ def light(token: str) -> str:
 
 
 def token(method: str) -> str:
-    """The token of a method's colour: the same in every figure, also for a name that nobody listed."""
-    return METHODS.get(method) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
+    """The token of a method's colour: the same in every figure, also for a name that nobody listed.
+
+    A name with a number, as `mlp32` or `lista_5`, has its family's colour; an MLP's depends on how wide it is.
+    """
+    family, number = in_family(method)
+    if family == "mlp" and number:
+        return next(token for most, token in MLP_WIDTHS if number <= most)
+    return METHODS.get(method) or METHODS.get(family) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
+
+
+def in_family(method: str) -> tuple[str, int | None]:
+    """A method's family and the number at the end of its name: ("mlp", 32) for `mlp32`, `mlp_32` and `MLP 32`."""
+    found = re.fullmatch(r"(.*?)[\s_\-]*(\d{1,9})?", method.lower(), re.DOTALL)
+    family, number = found.groups() if found else (method, None)
+    return FAMILIES.get(family, family), int(number) if number else None
 
 
 def variable(method: str) -> str:
@@ -94,8 +135,10 @@ def variable(method: str) -> str:
 
 
 def called(method: str) -> str:
-    """What a person calls a method."""
-    return CALLED.get(method, method)
+    """What a person calls a method: `mlp32` is "MLP 32"."""
+    family, number = in_family(method)
+    named = CALLED.get(method) or CALLED.get(family)
+    return CALLED.get(method) or (f"{named} {number}" if named and number is not None else named) or method
 
 
 def hue(rows: Sequence[Row], legend: alt.Legend | None = None) -> alt.Color:

@@ -46,3 +46,25 @@ def _box(x: float, y: float, name: str, place: Place) -> Box:
 
 def _meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def apart(places: Sequence[float], least: float, height: float) -> list[float]:
+    """The places moved as little as keeps them `least` apart and within 0 to `height`, in their order.
+
+    Touching neighbours form a block about the mean of where they would be, as in isotonic regression.
+    """
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    blocks: list[tuple[float, list[int]]] = []
+    for index in order:
+        centre, members = places[index], [index]
+        while blocks and centre - least * len(members) / 2 < blocks[-1][0] + least * len(blocks[-1][1]) / 2:
+            earlier, others = blocks.pop()
+            centre = (earlier * len(others) + centre * len(members)) / (len(others) + len(members))
+            members = [*others, *members]
+        half = least * len(members) / 2
+        blocks.append((max(half, min(height - half, centre)), members))
+    moved = [0.0] * len(places)
+    for centre, members in blocks:
+        for place, index in enumerate(members):
+            moved[index] = centre + least * (place - (len(members) - 1) / 2)
+    return moved

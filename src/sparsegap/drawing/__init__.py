@@ -1,0 +1,1 @@
+"""What the figures of studies are made of: rows, series, axes, panels, and files."""

@@ -1,0 +1,51 @@
+"""Axes of a study's figures: domains with room, logarithms where costs are, ticks that stay legible, and the level of chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor, log10
+from typing import Any
+
+import altair as alt
+
+from sparsegap.drawing.names import column_title
+from sparsegap.drawing.summaries import is_number
+
+
+def extent(values: Sequence[float], *, log: bool = False, padding: float = 0.06) -> list[float]:
+    """A domain around the values with some room at both ends."""
+    found = [value for value in values if is_number(value) and (value > 0 or not log)]
+    if not found:
+        return [1.0, 10.0] if log else [0.0, 1.0]
+    low, high = min(found), max(found)
+    if log:
+        room = max((high / low) ** padding, 1.05)
+        return [low / room, high * room]
+    room = padding * (high - low) or abs(high) * 0.1 or 1.0
+    return [low - room, high + room]
+
+
+def quantitative(channel: type[Any], field: str, name: str, domain: list[float], *, log: bool = False) -> Any:
+    """A position channel: title from the column, ticks that stay legible, log where wanted."""
+    scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False, zero=False)
+    ticks = {"values": log_ticks(*domain)} if log else {}
+    return channel(f"{field}:Q", title=column_title(name) + (" (log)" if log else ""), scale=scale,
+                   axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **ticks))
+
+
+def number_format(domain: list[float]) -> str:
+    """The d3 format of an axis: prefixes for large numbers, as short as can be."""
+    return "~s" if max(map(abs, domain)) >= 1000 else "~g"
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten within the domain; with the twos and fives between them where there are few."""
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    few = log10(high / low) < 2.5
+    ticks = [factor * 10.0**power for power in decades for factor in ((1, 2, 5) if few else (1,))]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def is_cost(name: str) -> bool:
+    """Whether a column is one of the costs, which are drawn on a log axis."""
+    return name.startswith("flops") or name in ("seconds", "samples", "cost")

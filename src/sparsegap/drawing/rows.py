@@ -1,0 +1,101 @@
+"""What every figure of a study does with its records first: which rows, in which panel, of which series, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sparsegap.drawing.names import as_list, value_label
+from sparsegap.errors import InputError
+from sparsegap.study.records import Records
+from sparsegap.drawing.summaries import Row, grouped, is_number
+
+NOTHING = "(nothing varies)"
+Paper = dict[str, float | dict[str, float]]
+
+
+def chosen(records: Records, where: Mapping[str, Any] | None, needed: Sequence[str]) -> list[Row]:
+    """The rows that a figure draws. Raises InputError for a column that no row has; empty records give no rows."""
+    if not records.rows:
+        return []
+    for name in needed:
+        if not any(name in row for row in records.rows):
+            raise InputError(f"no row of {records.study or 'these records'} has a column '{name}'; the columns are: {', '.join(records.columns)}")
+    return records.where(**dict(where or {})).rows
+
+
+def varying(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Those of the columns that have more than one value."""
+    return [name for name in names if len({_hashable(row.get(name)) for row in rows}) > 1]
+
+
+def label_of(row: Row, names: Sequence[str]) -> str:
+    """The values of some columns in words: "corrected, K = 3"."""
+    return ", ".join(value_label(name, row.get(name)) for name in names)
+
+
+def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
+    """The values of some columns, fit to group by."""
+    return tuple(_hashable(row.get(name)) for name in names)
+
+
+def in_panels(rows: Sequence[Row], panel: str | list[str]) -> list[tuple[str, list[Row]]]:
+    """Rows by panel, with what to write above each: nothing where only one value occurs."""
+    names = varying(rows, [name for name in as_list(panel)])
+    return [(label_of(group[0], names), group) for group in grouped(rows, lambda row: key_of(row, names)).values()]
+
+
+def series_name(row: Row, names: Sequence[str]) -> str:
+    """The name of a row's series, as its colour is bound to it: a method as it is called in the rows, other columns with their values."""
+    return ", ".join(str(row.get(name)) if name == "method" else value_label(name, row.get(name)) for name in names) or NOTHING
+
+
+def named(row: Row, names: Sequence[str]) -> Row:
+    """The columns `method` (the name that colour is bound to) and `name` (for people)."""
+    return {"method": series_name(row, names), "name": label_of(row, names) or NOTHING}
+
+
+def are_ordered(rows: Sequence[Row], names: Sequence[str]) -> bool:
+    """Whether series are the values of one number, so that their colours follow its order."""
+    return len(names) == 1 and all(is_number(row.get(names[0])) for row in rows if row.get(names[0]) is not None)
+
+
+def at_end(rows: Sequence[Row], names: Sequence[str], at: str) -> list[Row]:
+    """One row for each seed: the last step, or the best on validation data where a row says that it is; rows without steps as they are."""
+    if not any(row.get("step") is not None for row in rows):
+        return list(rows)
+    runs = grouped(rows, lambda row: (*key_of(row, names), row.get("seed")))
+    return [_pick(run, at) for run in runs.values()]
+
+
+def _pick(run: list[Row], at: str) -> Row:
+    best = [row for row in run if row.get("best") is True]
+    return best[0] if at == "best" and best else max(run, key=lambda row: row.get("step") or 0)
+
+
+def paper_value(paper: Paper | None, names: Sequence[str], *, of: str, panel: str) -> float | None:
+    """What the paper has for a series: `paper` is {series: value}, or {metric or panel: {series: value}}."""
+    for scope in (of, panel):
+        inner = (paper or {}).get(scope)
+        if isinstance(inner, dict):
+            return next((float(inner[name]) for name in names if name in inner), None)
+    plain = [(paper or {}).get(name) for name in names]
+    return next((float(value) for value in plain if isinstance(value, int | float)), None)
+
+
+def chance_of(rows: Sequence[Row], y: str, chance: str | float | None) -> float | None:
+    """The chance level of a metric in these rows: a number, a column's mean, or the column that belongs to the metric where there is one."""
+    if chance is None or is_number(chance):
+        return None if chance is None else float(chance)
+    name = f"{y}_chance" if chance == "auto" else str(chance)
+    found = [float(row[name]) for row in rows if is_number(row.get(name))]
+    return sum(found) / len(found) if found else None
+
+
+def rounded(value: float | None, digits: int = 6) -> float | None:
+    """A number for a drawing: more digits only make the page larger."""
+    return None if value is None else float(f"{value:.{digits}g}")
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value

@@ -1,0 +1,91 @@
+"""How the lines and points of a study are told apart: colour, dash and shape, each bound to the name, so that print without colour works."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from sparsegap.charts import Row, in_family, light, token
+
+PICK = "pick"  # the parameter that holds what is picked in the legend
+SOLID = [1, 0]
+DASHES = {
+    "sae": SOLID, "encoder": SOLID, "sc": [11, 3, 2, 3], "sae+ito": [7, 3], "ito": [7, 3], "topk": [8, 2], "jumprelu": [3, 2], "gated": [6, 2, 2, 2],
+    "lista": [5, 2], "omp": SOLID, "lasso": [9, 3], "fista": [4, 2], "mint": [2, 2], "pine": [5, 2], "forest": [9, 2],
+}  # fmt: skip
+FURTHER_DASHES = ([5, 2], [8, 3, 2, 3], [3, 3], [10, 4], [6, 2, 1, 2])
+SHAPES = {
+    "sae": "circle", "encoder": "circle", "sc": "diamond", "sae+ito": "triangle-up", "ito": "triangle-up", "topk": "square", "jumprelu": "triangle-down",
+    "lista": "triangle-right", "omp": "cross", "lasso": "diamond", "mlp": "square",
+}  # fmt: skip
+FURTHER_SHAPES = ("square", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
+# Of settings in their order, as 16, 1,000 and 16,000 atoms: from light and warm to dark and cold.
+RAMP = ("orange", "vermilion", "crimson", "purple", "plum", "blue", "slate")
+
+
+def dash(name: str) -> list[int]:
+    """The dashes of a series' line; an MLP's are longer the wider it is."""
+    family = in_family(name)[0]
+    if family == "mlp":
+        return DASHES[token(name)]
+    return DASHES.get(family) or FURTHER_DASHES[zlib.crc32(name.encode()) % len(FURTHER_DASHES)]
+
+
+def shape(name: str) -> str:
+    """The shape of a series' points."""
+    return SHAPES.get(in_family(name)[0]) or FURTHER_SHAPES[zlib.crc32(name.encode()) % len(FURTHER_SHAPES)]
+
+
+def colour_tokens(names: Sequence[str], ordered: bool = False) -> list[str]:
+    """The token of each series' colour; those of settings in an order are taken along a ramp."""
+    if not ordered:
+        return [token(name) for name in names]
+    last = max(1, len(names) - 1)
+    return [RAMP[round(number * (len(RAMP) - 1) / last)] for number in range(len(names))]
+
+
+class Series:
+    """The series of a figure, in order of appearance: `method` in the rows, `name` for people, and the channels that tell them apart."""
+
+    def __init__(self, rows: Sequence[Row], *, ordered: bool = False, legend: bool = True) -> None:
+        self.called: dict[str, str] = {str(row["method"]): str(row["name"]) for row in rows}
+        self.names = list(self.called)
+        self.tokens = dict(zip(self.names, colour_tokens(self.names, ordered), strict=True))
+        self.legend = legend and len(self.names) > 1
+
+    def opacity(self, full: float = 1.0) -> Any:
+        """Opacity of marks that fade while another series is picked in the legend."""
+        return alt.OpacityValue(0.12 * full, condition={"param": PICK, "value": full}) if self.legend else alt.OpacityValue(full)
+
+    def _legend(self, **how: Any) -> alt.Legend | None:
+        return alt.Legend(labelExpr=label_expression(self.called), **how) if self.legend else None
+
+    def colour(self, *, symbol: str = "stroke") -> alt.Color:
+        """The colour channel."""
+        return alt.Color("method:N", scale=self._colours(), legend=self._legend(symbolType=symbol, symbolStrokeWidth=2.5, symbolSize=260 if symbol == "stroke" else 90))
+
+    def fill(self) -> alt.Fill:
+        """The fill of marks that the legend does not show."""
+        return alt.Fill("method:N", scale=self._colours(), legend=None)
+
+    def stroke(self) -> alt.Stroke:
+        """The stroke of marks that the legend does not show."""
+        return alt.Stroke("method:N", scale=self._colours(), legend=None)
+
+    def _colours(self) -> alt.Scale:
+        return alt.Scale(domain=self.names, range=[light(self.tokens[name]) for name in self.names])
+
+    def dashes(self) -> alt.StrokeDash:
+        """The dash channel; joins the legend of the colours."""
+        scale = alt.Scale(domain=self.names, range=[dash(name) for name in self.names])
+        how = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 260}
+        return alt.StrokeDash("method:N", scale=scale, legend=self._legend(**how))
+
+
+def label_expression(called: Mapping[str, str]) -> str:
+    """A Vega expression that turns the names of a scale into what people call them."""
+    return f"({json.dumps(dict(called))})[datum.label] || datum.label"

@@ -1,0 +1,106 @@
+"""A figure as a file: SVG and PDF for print, PNG, its data as CSV, its spec as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+from sparsegap import charts
+from sparsegap.errors import InputError
+from sparsegap.drawing.panels import sized
+
+FORMATS = ("svg", "pdf", "png", "json", "csv")
+PIXELS_PER_MM = 96 / 25.4
+TWO_COLUMNS = 170.0  # mm, the width of a page's text; one column is 85
+NARROWEST, WIDEST = 60.0, 1000.0
+
+
+def still(spec: dict[str, Any], kind: str, width: float | None = None) -> bytes:
+    """The figure as a file of that kind, `width` mm wide (170 without one). Raises InputError for a kind or a width that cannot be."""
+    import vl_convert
+
+    if kind not in FORMATS:
+        raise InputError(f"a figure cannot be written as '{kind}'; it can be written as {', '.join(FORMATS)}")
+    if kind == "json":
+        return (json.dumps(spec, indent=1) + "\n").encode()
+    if kind == "csv":
+        return csv_text(spec).encode()
+    drawn = svg(spec, pixels(TWO_COLUMNS if width is None else width))
+    if kind == "pdf":
+        return bytes(vl_convert.svg_to_pdf(drawn))
+    if kind == "png":
+        return bytes(vl_convert.svg_to_png(drawn, scale=2))
+    return drawn.encode()
+
+
+def pixels(width: float) -> float:
+    """A width in mm as pixels of CSS. Raises InputError for one that no figure can have."""
+    if not NARROWEST <= width <= WIDEST:
+        raise InputError(f"a figure is {NARROWEST:g} to {WIDEST:g} mm wide, not {width:g}; one column is 85, two are 170")
+    return round(width * PIXELS_PER_MM)
+
+
+def svg(spec: dict[str, Any], width: float) -> str:
+    """The figure as SVG, `width` pixels wide; what only a pointer can see is left out."""
+    plain = without_pointing(spec)
+    drawn = _converted(sized(plain, width))
+    if "panels" not in spec["usermeta"]:
+        return drawn
+    first = sized(plain, width)
+    panels = first["concat"][0]["width"] * first["columns"]
+    return _converted(sized(plain, width, overhead=drawn_width(drawn) - panels))
+
+
+def drawn_width(drawn: str) -> float:
+    """The width of an SVG."""
+    found = re.search(r'<svg[^>]* width="([\d.]+)"', drawn)
+    return float(found.group(1)) if found else 0.0
+
+
+def without_pointing(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec without the layers of the style "pointing", which are there to be pointed at and cannot be seen."""
+    if isinstance(spec, dict):
+        return {
+            key: [without_pointing(each) for each in value if not _is_for_pointing(each)]
+            if key in ("layer", "concat") else value
+            for key, value in spec.items()
+        }
+    return spec
+
+
+def _is_for_pointing(layer: Any) -> bool:
+    mark = layer.get("mark") if isinstance(layer, dict) else None
+    return isinstance(mark, dict) and mark.get("style") == "pointing"
+
+
+def csv_text(spec: dict[str, Any]) -> str:
+    """The rows of a figure as CSV, with their columns' names as the page's table has them."""
+    columns = spec["usermeta"]["columns"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([cell(title) for title in columns.values()])
+    for row in rows_of(spec):
+        writer.writerow([cell(row.get(name)) for name in columns])
+    return text.getvalue()
+
+
+def rows_of(spec: dict[str, Any]) -> list[charts.Row]:
+    """The rows of a figure: the values of its chart's own data."""
+    found: list[charts.Row] = spec["datasets"][spec["data"]["name"]] if "name" in spec["data"] else spec["data"]["values"]
+    return found
+
+
+def cell(value: Any) -> Any:
+    """A value as a spreadsheet may read it: text that it would take for a formula gets an apostrophe."""
+    if isinstance(value, str) and value[:1] in "=+-@\t\r" and value:
+        return "'" + value
+    return "" if value is None else value
+
+
+def _converted(spec: dict[str, Any]) -> str:
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=charts.vega_lite_version()))

@@ -1,0 +1,254 @@
+"""How methods come along: a metric against steps, FLOPs or seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import altair as alt
+
+from sparsegap.drawing import panels
+from sparsegap.charts import SMALL, data, light
+from sparsegap.drawing.names import as_list, column_title
+from sparsegap.label_places import apart
+from sparsegap.number_formats import fixed
+from sparsegap.drawing.panels import Look, Panel
+from sparsegap.drawing.series import Series
+from sparsegap.study.records import Column, Records, Where
+from sparsegap.drawing.axes import extent, is_cost, quantitative
+from sparsegap.drawing.rows import Paper, are_ordered, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread, thinned
+
+POINTS = 80  # of a line; a curve of more logged steps is thinned
+HEIGHT, LETTER = 260, 16  # in pixels
+MOST_NAMES = 7  # at the ends of lines; more go into a legend
+AT_THE_EDGE = 0.12  # of the width: lines that end further from it are named by a legend
+
+
+@dataclass(frozen=True)
+class View:
+    """One panel: a metric against a cost, of some rows."""
+
+    x: str
+    y: str
+    label: str
+    title: str
+    rows: list[Row]
+
+
+def curves(
+    records: Records,
+    *,
+    x: Column | list[Column] = "step",
+    y: Column | list[Column] = "latent_mcc",
+    colour: Column | list[Column] = "method",
+    panel: Column | list[Column] = "variant",
+    where: Where | None = None,
+    centre: Centre = "mean",
+    band: Band = "interval",
+    log_x: bool | None = None,
+    log_y: bool = False,
+    chance: str | float | None = "auto",
+    paper: Paper | None = None,
+    names: Literal["auto", "ends", "legend"] = "auto",
+) -> Any:
+    """Lines of a metric over steps or cost: the mean over seeds with its band, the chance level, and what the paper has.
+
+    Several columns in `x` (as flops_paper and flops) or `y` stand side by side, and so do the values of `panel`. A full point marks the
+    step that validation data chose (column `best`), a diamond at the right edge the paper's final value: `paper` is {series: value}, or
+    {metric: {series: value}}. `log_x` without a value is on for costs. `chance` is a number, a column, "auto" for the column called after
+    the metric with `_chance`, or none.
+    """
+    wanted = chosen(records, where, [*as_list(x), *as_list(y)])
+    views = [
+        View(across, up, _label(across, up, label, x, y), _label("", up, label, x, y), part)
+        for up in as_list(y) for label, part in in_panels(wanted, panel) for across in as_list(x)
+    ]
+    lines = [_lines(view, as_list(colour), centre, band) for view in views]
+    rows = [row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
+            for number, (view, found) in enumerate(zip(views, lines, strict=True)) for row in found]
+    logs = {name: is_cost(name) if log_x is None else log_x for name in as_list(x)}
+    marks = [_marks(view, found, chance, paper) for view, found in zip(views, lines, strict=True)]
+    domains = _domains(views, lines, marks, logs, log_y)
+    ends = [row | {"panel": 0} for row in lines[0] if row["end"]] if len(lines) == 1 else []
+    at_ends = _at_ends(ends, domains[0], logs[views[0].x], names) if ends else False
+    series = Series(rows, ordered=are_ordered(wanted, as_list(colour)), legend=not at_ends)
+    layers = [
+        _layers(view, series, mark, domain, logs[view.x], log_y, _labels(ends, domain, log_y) if at_ends else [])
+        for view, mark, domain in zip(views, marks, domains, strict=True)
+    ]
+    drawn = [Panel(found, view.title) for view, found in zip(views, layers, strict=True)]
+    called = [row["name"] for row in rows]
+    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
+        title=f"{_and(as_list(y))} against {_and(as_list(x))}", description=_in_words(rows, views), note=_note(rows, marks, band, centre),
+        columns=_columns(views), height=HEIGHT, across=max(len(as_list(x)), 2), entries=called if series.legend else (),
+    ))
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands in a panel beside its lines: the chance level and the paper's values by series."""
+
+    chance: float | None
+    paper: dict[str, float]
+
+
+def _label(across: str, up: str, label: str, x: str | list[str], y: str | list[str]) -> str:
+    parts = [column_title(up) if len(as_list(y)) > 1 else "", label, column_title(across) if across and len(as_list(x)) > 1 else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def _lines(view: View, colour: list[str], centre: Centre, band: Band) -> list[Row]:
+    """The points of all lines of a panel, each with its band."""
+    found: list[Row] = []
+    for line in grouped(view.rows, lambda row: key_of(row, colour)).values():
+        steps = grouped(line, lambda row: row.get("step", row.get(view.x)))
+        points = [point for step, rows in steps.items() if (point := _point(view, step, rows, centre, band)) is not None]
+        points.sort(key=lambda point: point["x"])
+        best = [place for place, point in enumerate(points) if point["step"] == _best_step(line)]
+        kept = [points[place] | {"best": place in best, "end": place == len(points) - 1} for place in thinned(len(points), POINTS, best)]
+        name = named(line[0], colour)
+        found += [{"key": f"{name['method']}/{number}", **name, **point, "listed": point["end"] or point["best"]}
+                  for number, point in enumerate(kept)]
+    return found
+
+
+def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -> Row | None:
+    at, values = numbers(rows, view.x), numbers(rows, view.y)
+    if not at or not values:
+        return None
+    middle, low, high = spread(values, centre, band)
+    return {"step": step, "x": rounded(sum(at) / len(at)), "y": rounded(middle), "low": rounded(low), "high": rounded(high), "seeds": len(values)}
+
+
+def _best_step(line: list[Row]) -> Any:
+    """The step that validation data chose, the median over seeds."""
+    steps = sorted(row["step"] for row in line if row.get("best") is True and row.get("step") is not None)
+    return steps[len(steps) // 2] if steps else None
+
+
+def _marks(view: View, lines: list[Row], chance: str | float | None, paper: Paper | None) -> Marks:
+    known = {row["method"]: paper_value(paper, (row["method"], row["name"]), of=view.y, panel=view.label) for row in lines if row["end"]}
+    return Marks(chance_of(view.rows, view.y, chance), {name: value for name, value in known.items() if value is not None})
+
+
+Domain = tuple[list[float], list[float]]
+
+
+def _domains(views: list[View], lines: list[list[Row]], marks: list[Marks], logs: dict[str, bool], log_y: bool) -> list[Domain]:
+    """Of each panel; the same for the same metric, and for all kinds of FLOPs, so that panels can be compared."""
+    across: dict[str, list[float]] = {}
+    up: dict[str, list[float]] = {}
+    for view, rows, mark in zip(views, lines, marks, strict=True):
+        across.setdefault(_kind(view.x), []).extend(row["x"] for row in rows)
+        ends = [row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None]
+        up.setdefault(view.y, []).extend([*ends, *mark.paper.values(), *([] if mark.chance is None else [mark.chance])])
+    return [(_tight(extent(across[_kind(view.x)], log=logs[view.x], padding=0.02), logs[view.x], across[_kind(view.x)]),
+             extent(up[view.y], log=log_y)) for view in views]
+
+
+def _kind(x: str) -> str:
+    return "flops" if x.startswith("flops") else x
+
+
+def _tight(domain: list[float], log: bool, values: list[float]) -> list[float]:
+    """Steps begin at zero where they come close to it."""
+    return [0.0, domain[1]] if not log and values and 0 <= min(values) < 0.1 * max(values) else domain
+
+
+def _at_ends(ends: list[Row], domain: Domain, log: bool, names: str) -> bool:
+    """Whether names stand at the ends of the lines: few of them, all lines ending at the right edge, and room between them."""
+    if names != "auto":
+        return names == "ends"
+    (low, high), _ = domain
+    reach = [row["x"] >= (low ** AT_THE_EDGE * high ** (1 - AT_THE_EDGE) if log else low * AT_THE_EDGE + high * (1 - AT_THE_EDGE)) for row in ends]
+    return 1 < len(ends) <= MOST_NAMES and all(reach)
+
+
+def _labels(ends: list[Row], domain: Domain, log_y: bool) -> list[Row]:
+    """The names at the ends of lines, moved apart where they would touch."""
+    low, high = domain[1]
+    down = [HEIGHT * (_fraction(high, low, row["y"], log_y)) for row in ends]
+    return [row | {"down": place} for row, place in zip(ends, apart(down, LETTER, HEIGHT), strict=True)]
+
+
+def _fraction(high: float, low: float, value: float, log: bool) -> float:
+    from math import log as ln
+
+    return ln(high / value) / ln(high / low) if log else (high - value) / (high - low)
+
+
+def _layers(view: View, series: Series, marks: Marks, domain: Domain, log: bool, log_y: bool, labels: list[Row]) -> list[Any]:
+    x = quantitative(alt.X, "x", view.x, domain[0], log=log)
+    y = quantitative(alt.Y, "y", view.y, domain[1], log=log_y)
+    colour, base = series.colour(), alt.Chart()
+    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=series.dashes(), opacity=series.opacity())
+    return [
+        line,
+        *_chance(marks.chance, y),
+        base.mark_area(line=False).encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", fill=series.fill(), opacity=series.opacity(0.16)),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.best"),
+        base.mark_point(size=160, opacity=0, filled=True, style="pointing").encode(x=x, y=y, tooltip=_tooltip(view)),
+        *_paper(marks.paper, series, y),
+        *_end_labels(labels, series),
+    ]
+
+
+def _chance(level: float | None, y: alt.Y) -> list[Any]:
+    if level is None:
+        return []
+    row = alt.Chart(data([{"y": level, "words": f"chance {fixed(level, 2)}"}]))
+    text = {"align": "right", "dx": -4, "dy": -7, "fontSize": SMALL, "color": light("muted")}
+    return [
+        row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(y=y),
+        row.mark_text(**text).encode(x=alt.value("width"), y=y, text="words:N"),
+    ]
+
+
+def _paper(values: dict[str, float], series: Series, y: alt.Y) -> list[Any]:
+    if not values:
+        return []
+    rows = alt.Chart(data([{"method": name, "name": series.called[name], "y": value} for name, value in values.items()]))
+    tooltip = [alt.Tooltip("name:N", title="the paper"), alt.Tooltip("y:Q", title=y["title"], format=".3f")]
+    mark = rows.mark_point(shape="diamond", filled=False, strokeWidth=2, size=70, opacity=1, xOffset=7, clip=False)
+    return [mark.encode(x=alt.value("width"), y=y, stroke=series.stroke(), tooltip=tooltip)]
+
+
+def _end_labels(labels: list[Row], series: Series) -> list[Any]:
+    if not labels:
+        return []
+    text = alt.Chart(data(labels)).mark_text(align="left", baseline="middle", dx=16, clip=False, fontWeight=600, fontSize=SMALL)
+    return [text.encode(x=alt.value("width"), y=alt.Y("down:Q", scale=None, axis=None), text="name:N", color=series.stroke())]
+
+
+def _tooltip(view: View) -> list[alt.Tooltip]:
+    across = alt.Tooltip("x:Q", title=column_title(view.x), format=",.4~s" if is_cost(view.x) else ",")
+    return [alt.Tooltip("name:N", title="method"), across,
+            *(alt.Tooltip(f"{name}:Q", title=title, format=".4f") for name, title in
+              (("y", column_title(view.y)), ("low", "band from"), ("high", "to"))), alt.Tooltip("seeds:Q", title="seeds")]
+
+
+def _columns(views: list[View]) -> dict[str, str]:
+    across, up = {column_title(view.x) for view in views}, {column_title(view.y) for view in views}
+    columns = {"name": "method", "step": "step", "x": across.pop() if len(across) == 1 else "across", "y": up.pop() if len(up) == 1 else "value",
+               "low": "band from", "high": "to", "seeds": "seeds", "best": "chosen by validation"}
+    return ({"where": "panel"} if len(views) > 1 else {}) | columns
+
+
+def _note(rows: list[Row], marks: list[Marks], band: Band, centre: Centre) -> str:
+    seeds, words = band_words(band, centre, [row["seeds"] for row in rows])
+    parts = [f"Lines are the {centre} over {seeds}{f'; bands: {words}' if words else ''}." if seeds else ""]
+    parts += ["The dotted line is the level of chance."] if any(mark.chance is not None for mark in marks) else []
+    parts += ["A point marks the step that validation data chose."] if any(row["best"] for row in rows) else []
+    parts += ["Diamonds at the right edge are the paper's final values."] if any(mark.paper for mark in marks) else []
+    return " ".join(part for part in parts if part)
+
+
+def _in_words(rows: list[Row], views: list[View]) -> str:
+    ends = "; ".join(f"{row['where'] + ', ' if row['where'] else ''}{row['name']} {fixed(row['y'], 3)}" for row in rows if row["end"])
+    metrics = _and(list(dict.fromkeys(view.y for view in views)))
+    return f"Line chart of {metrics}. At the end: {ends or 'nothing was measured'}."
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(column_title(name) for name in names)

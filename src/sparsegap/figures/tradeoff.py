@@ -1,0 +1,176 @@
+"""Quality against cost: one mark a method, and what nothing cheaper equals."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import altair as alt
+
+from sparsegap.break_even import frontier
+from sparsegap.charts import SMALL, light
+from sparsegap.drawing import panels
+from sparsegap.drawing.axes import extent, quantitative
+from sparsegap.drawing.names import as_list, column_title, number_label, value_label
+from sparsegap.drawing.panels import Look, Panel
+from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
+from sparsegap.drawing.series import Series, label_expression
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread
+from sparsegap.label_places import PLACES, places
+from sparsegap.study.records import Column, Records, Where
+
+HEIGHT, NARROW, PADDING = 300, 210, 20
+LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "value_error", "largest_error", "seconds")
+MARKS = ("circle", "square", "triangle-up", "diamond")
+FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, only those that nothing cheaper equals
+
+
+def tradeoff(
+    records: Records,
+    *,
+    x: Column = "flops_inference",
+    y: Column = "latent_mcc",
+    train: Column | None = None,
+    samples: float | list[float] | None = None,
+    colour: Column | list[Column] = "method",
+    shape: Column | None = None,
+    setting: Column | list[Column] | None = None,
+    panel: Column | list[Column] = "atoms",
+    where: Where | None = None,
+    at: Literal["last", "best"] = "last",
+    centre: Centre = "mean",
+    band: Band = "interval",
+    better: Literal["auto", "higher", "lower"] = "auto",
+    log_x: bool = True,
+) -> Any:
+    """Quality against cost on a log axis, a mark for each method and `setting`, and the compute-optimal frontier as steps.
+
+    With `train` and `samples` the cost is train + samples · x, one panel for each number of samples. `shape` is a column with few values,
+    as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side.
+    """
+    wanted = at_end(chosen(records, where, [x, y]), [*as_list(colour), *as_list(shape), *as_list(setting), *as_list(panel), "variant", "block"], at)
+    higher = better == "higher" or (better == "auto" and y not in LESS_IS_BETTER)
+    rows: list[Row] = []
+    titles: list[str] = []
+    for label, part in in_panels(wanted, panel):
+        for often in samples if isinstance(samples, list) else [samples]:
+            words = f"{number_label(often)} samples" if isinstance(samples, list) and often is not None else ""
+            title = ", ".join(each for each in (label, words) if each)
+            found = _marks(part, x, y, train, often, (as_list(colour), as_list(shape), as_list(setting)), centre, band)
+            _judge(found, higher)
+            rows += [{"key": f"{len(titles)}/{number}", **row, "panel": len(titles), "where": title} for number, row in enumerate(found)]
+            titles.append(title)
+    series = Series(rows)
+    domain_y = extent([row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None], padding=0.1)
+    drawn = []
+    for number, title in enumerate(titles):
+        own = [row for row in rows if row["panel"] == number]
+        domain_x = extent([row["x"] for row in own], log=log_x, padding=0.08)
+        _place(own, domain_x, domain_y, log_x)
+        drawn.append(Panel(_layers(x if samples is None else "flops_total", y, own, series, domain_x, domain_y, log_x, shape), title))
+    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
+        title=f"{column_title(y)} against {column_title(x)}", description=_in_words(rows, y), note=_note(rows, samples, band, centre),
+        height=HEIGHT, across=max(2, min(3, len(drawn))), least=NARROW, entries=[row["name"] for row in rows] if series.legend else (),
+        columns=_columns(rows, column_title(x), column_title(y), shape),
+    ))
+
+
+def _marks(part: list[Row], x: str, y: str, train: str | None, samples: float | None, columns: tuple[list[str], list[str], list[str]],
+           centre: Centre, band: Band) -> list[Row]:
+    colour, shape, setting = columns
+    found = []
+    for rows in grouped(part, lambda row: key_of(row, [*colour, *shape, *setting])).values():
+        costs, values = numbers(rows, x), numbers(rows, y)
+        if not costs or not values:
+            continue
+        cost = sum(costs) / len(costs)
+        if samples is not None:
+            trained = numbers(rows, train or "flops_train") or [0.0]
+            cost = sum(trained) / len(trained) + samples * cost
+        middle, low, high = spread(values, centre, band)
+        said = ", ".join(value_label(name, rows[0].get(name)) for name in setting)
+        kind = ", ".join(value_label(name, rows[0].get(name)) for name in shape)
+        found.append({**named(rows[0], colour), "kind": kind, "setting": said, "x": rounded(cost), "y": rounded(middle), "low": rounded(low),
+                      "high": rounded(high), "seeds": len(values)})
+    return found
+
+
+def _judge(rows: list[Row], higher: bool) -> None:
+    """Which marks of each kind nothing cheaper equals."""
+    for group in grouped(rows, lambda row: row["kind"]).values():
+        best = set(frontier([row["x"] for row in group], [row["y"] for row in group], higher).tolist())
+        for number, row in enumerate(group):
+            row["efficient"] = number in best
+
+
+def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool) -> None:
+    """Where names go, judged at the narrowest a panel gets."""
+    from math import log
+
+    def across(value: float) -> float:
+        low, high = domain_x
+        return NARROW * (log(value / low) / log(high / low) if log_x else (value - low) / (high - low))
+
+    named_rows = [row for row in rows if row["efficient"] or len(rows) <= FEW_TO_NAME]
+    down = [HEIGHT * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in named_rows]
+    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(named_rows, down, strict=True)], NARROW)
+    for row in rows:
+        row["corner"] = ""
+    for row, corner in zip(named_rows, corners, strict=True):
+        row["corner"] = corner
+
+
+def _layers(x: str, y: str, rows: list[Row], series: Series, domain_x: list[float], domain_y: list[float], log_x: bool,
+            shape: str | None) -> list[Any]:
+    at_x = quantitative(alt.X, "x", x, domain_x, log=log_x)
+    at_y = quantitative(alt.Y, "y", y, domain_y)
+    base = alt.Chart()
+    steps = base.mark_line(interpolate="step-after", strokeWidth=2, color=light("line")).encode(x=at_x, y=at_y, detail="kind:N", order="x:Q")
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    marks = base.mark_point(filled=True, size=80).encode(
+        x=at_x, y=at_y, color=series.colour(symbol="circle"), shape=_shapes(kinds, shape), opacity=series.opacity(), tooltip=_tooltip(x, y, shape))
+    names = [
+        base.mark_text(align=place.align, baseline="middle", dx=place.dx, dy=place.dy, fontSize=SMALL - 1, **how)  # type: ignore[arg-type]
+        .encode(x=at_x, y=at_y, text="name:N").transform_filter(f"datum.corner === '{corner}'")
+        for corner, place in PLACES.items() if any(row["corner"] == corner for row in rows)
+        for how in ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {})
+    ]
+    return [
+        steps.transform_filter("datum.efficient"),
+        base.mark_rule(strokeWidth=1.5).encode(x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", stroke=series.stroke()),
+        marks,
+        *names,
+    ]
+
+
+def _shapes(kinds: list[str], shape: str | None) -> alt.Shape:
+    legend = alt.Legend(labelExpr=label_expression({kind: kind for kind in kinds}), symbolFillColor=light("muted"),
+                        symbolStrokeColor=light("muted")) if shape and len(kinds) > 1 else None
+    return alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=[MARKS[number % len(MARKS)] for number in range(len(kinds))]), legend=legend)
+
+
+def _tooltip(x: str, y: str, shape: str | None) -> list[alt.Tooltip]:
+    kinds = [alt.Tooltip("kind:N", title=column_title(shape))] if shape else []
+    return [alt.Tooltip("name:N", title="method"), *kinds, alt.Tooltip("setting:N"), alt.Tooltip("x:Q", title=column_title(x), format=".4~s"),
+            *(alt.Tooltip(f"{name}:Q", title=title, format=".4f") for name, title in (("y", column_title(y)), ("low", "from"), ("high", "to"))),
+            alt.Tooltip("efficient:N", title="nothing cheaper is as good")]
+
+
+def _columns(rows: list[Row], x: str, y: str, shape: str | None) -> dict[str, str]:
+    given = {"where": "level", "name": "method", "kind": column_title(shape) if shape else "kind", "setting": "setting"}
+    shown = {name: title for name, title in given.items() if name == "name" or any(row[name] for row in rows)}
+    return {**shown, "x": x, "y": y, "low": "95 % from", "high": "to", "seeds": "seeds", "efficient": "nothing cheaper is as good"}
+
+
+def _note(rows: list[Row], samples: float | list[float] | None, band: Band, centre: Centre) -> str:
+    seeds, words = band_words(band, centre, [row["seeds"] for row in rows])
+    parts = ["Grey steps join what nothing cheaper equals, the compute-optimal frontier."]
+    parts += [f"Marks are the {centre} over {seeds}{f', lines the {words}' if words else ''}."] if seeds else []
+    if samples is not None and not isinstance(samples, list):
+        parts.append(f"Cost: training and the answers for {number_label(samples)} samples.")
+    return " ".join(parts)
+
+
+def _in_words(rows: list[Row], y: str) -> str:
+    best = "; ".join(f"{row['where'] + ': ' if row['where'] else ''}{row['name']}{' ' + row['kind'] if row['kind'] else ''}, {row['x']:.3g} FLOPs, {row['y']:.3f}"
+                     for row in rows if row["efficient"])
+    return f"Scatter chart of {column_title(y)} against cost. Nothing cheaper is as good as: {best or 'nothing was measured'}."
