@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from sparsegap.errors import InputError
 from sparsegap.registry import check_options, options
@@ -31,9 +32,14 @@ def parse_options(name: str, function: Callable[..., Any], given: Iterable[str])
 
 def type_name(annotation: Any) -> str:
     """An annotation as a person reads it: `bool`, `float | None`, `'a' | 'b'`."""
+    if get_origin(annotation) is Annotated:
+        return type_name(get_args(annotation)[0])
+    if get_origin(annotation) is Union:  # as it becomes with `Annotated` in it
+        return " | ".join("None" if each is NoneType else type_name(each) for each in get_args(annotation))
     if getattr(annotation, "__origin__", None) is not None and "Literal" in str(annotation):
         return " | ".join(map(repr, annotation.__args__))
-    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
+    plain = None if get_origin(annotation) is list else getattr(annotation, "__name__", None)
+    return plain or str(annotation).replace("typing.", "")
 
 
 def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:

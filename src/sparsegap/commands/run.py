@@ -76,14 +76,14 @@ def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, se
     console.print(f"{found.title}  ({found.name}, {setting})", markup=False, style="bold")
     several = f" of {len(found.studies)} studies" if found.is_collection else ""
     stored = f", {wanted.stored} stored already" if wanted.stored else ""
-    console.print(f"{wanted.chosen} trials{several}{stored}, {len(wanted.jobs)} to compute")
+    console.print(f"{wanted.chosen} trials{several}{stored}, {len(wanted.jobs)} to compute", soft_wrap=True)
     if wanted.jobs:
         used = min(processes, len(wanted.jobs))
         seconds = wanted.seconds(processes)
         told = f"about {in_words(seconds)} in {used} {'process' if used == 1 else 'processes'}" if seconds else "nobody knows how long"
         by = "the speed of the trials stored so far" if wanted.speed.measured else "a short calibration: a first guess"
         unknown = f"; {wanted.unpriced} trials have no price" if wanted.unpriced else ""
-        console.print(f"{wanted.flops:.2g} floating-point operations, {told} (by {by}{unknown})")
+        console.print(f"{wanted.flops:.2g} floating-point operations, {told} (by {by}{unknown})", soft_wrap=True)
 
 
 def _list(console: Console, wanted: Agenda) -> None:
@@ -128,9 +128,9 @@ def _tell_end(console: Console, jobs: int, seconds: float, failures: list[str]) 
 
 def _draw(console: Console, store: Path) -> list[str]:
     """The page of a store. What goes wrong with it is told at the end: other studies may still be running."""
-    from sparsegap.study.page import write_page
-
     try:
+        from sparsegap.study.page import write_page
+
         write_page(store)
     except Exception as error:
         return [f"the page of {store} could not be drawn: {' '.join(str(error).split())} (`sparsegap report {store}` tries again)"]

@@ -17,6 +17,7 @@ from sparsegap.study.work import Task
 from sparsegap.study.writer import require_free
 
 Lines = dict[str, dict[str, Any]]
+START_UP = 3.0  # seconds until a process computes
 FAILED: dict[str, Any] = {"error": ""}
 
 
@@ -68,7 +69,8 @@ class Agenda:
 
     def seconds(self, processes: int) -> float:
         """About how long the run takes; jobs without a price are taken for the mean of the others."""
-        return wall_seconds(filled([job.seconds for job in self.jobs]), processes)
+        seconds = wall_seconds(filled([job.seconds for job in self.jobs]), processes)
+        return seconds + START_UP if seconds else 0.0
 
 
 def agenda(asked: Asked, setting: Setting, out: Path, *, only: Sequence[str] = (), fresh: bool = False) -> Agenda:
@@ -78,7 +80,7 @@ def agenda(asked: Asked, setting: Setting, out: Path, *, only: Sequence[str] = (
         require_free(target.folder, target.plan.study)
     keep = chooser(only, [trial for target in targets for trial in target.plan.trials])
     stored = [read_trials(target.folder) for target in targets]
-    speed = Speed(calibrate())
+    speed = calibrate()
     for lines in stored:
         speed.learn(lines.values())
     return _divided(targets, stored, keep, fresh, speed)

@@ -20,7 +20,8 @@ from sparsegap.study.values import require_value, shown
 
 Setting = Literal["quick", "full"]
 SEEDS = {"quick": 2, "full": 5}
-NAME = re.compile(r"[\w.-]+")
+NAME = re.compile(r"[\w.-]+")  # of files
+SAID_NAME = re.compile(r"(?=\S)[^/=\n\r]+(?<=\S)")  # of blocks, variants and axes, as `--only` takes them apart
 
 
 class Fault(NamedTuple):
@@ -47,9 +48,15 @@ def _name(text: str) -> str:
     return text
 
 
+def _said_name(text: str) -> str:
+    if not SAID_NAME.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no name: one line without '/' and '=' makes one")
+    return text
+
+
 def _named(tables: dict[str, Any]) -> dict[str, Any]:
     for name in tables:
-        _name(name)
+        _said_name(name)
     return tables
 
 
@@ -86,6 +93,7 @@ def _both(value: object) -> object:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+SaidName = Annotated[str, AfterValidator(_said_name)]
 Value = Annotated[Any, AfterValidator(require_value)]
 Options = dict[str, Value]
 Axes = Annotated[dict[str, Annotated[list[Any], AfterValidator(_axis)]], AfterValidator(_named)]
@@ -112,7 +120,7 @@ OfTrials = Annotated[Seeds, BeforeValidator(_both)]
 class Block(Table):
     """One product of trials of one experiment."""
 
-    name: Name
+    name: SaidName
     experiment: str | None = None
     settings: Options = {}
     sweep: Axes = {}

@@ -5,57 +5,62 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log
 from typing import Any
 
 import torch
 
 from sparsegap.study.provenance import processor
 
-SECONDS = 0.3  # of the calibration
+SECONDS = 0.15  # of each calibration
 SEEDS, BATCH, WIDTH, ATOMS = 4, 1024, 8, 16  # the paper's smallest training, whose speed is far from a processor's peak
+LARGE = 1024  # rows and columns of matrices that come close to it
+SMALL_TRIAL, LARGE_TRIAL = 1e10, 1e13  # operations of trials whose matrices are so; between them speed is interpolated
 MINUTE, HOUR = 60.0, 3600.0
 
 
 @dataclass
 class Speed:
-    """Operations a second of each experiment as its stored trials had them on this processor, and by calibration for the others."""
+    """Operations a second: of stored trials of the experiment on this processor, of those the nearest in size; else by calibration."""
 
-    calibrated: float
-    spent: dict[str, tuple[float, float]] = field(default_factory=dict)
-    plain: dict[str, tuple[int, float]] = field(default_factory=dict)
+    small: float
+    large: float
+    stored: dict[str, list[tuple[float | None, float]]] = field(default_factory=dict)
 
     @property
     def measured(self) -> bool:
         """Whether any stored trial was taken into account."""
-        return bool(self.plain)
+        return bool(self.stored)
 
     def learn(self, trials: Iterable[Mapping[str, Any]]) -> None:
         """Take stored trials into account."""
         for trial in trials:
-            if trial.get("error") is not None or trial.get("device") != processor():
-                continue
-            name, seconds, flops = trial["experiment"], float(trial["seconds"]), trial.get("flops")
-            count, total = self.plain.get(name, (0, 0.0))
-            self.plain[name] = (count + 1, total + seconds)
-            if flops:
-                operations, of_those = self.spent.get(name, (0.0, 0.0))
-                self.spent[name] = (operations + flops, of_those + seconds)
+            if trial.get("error") is None and trial.get("device") == processor():
+                self.stored.setdefault(trial["experiment"], []).append((trial.get("flops"), float(trial["seconds"])))
 
     def seconds(self, experiment: str, flops: float | None) -> float | None:
         """About how long a trial takes on one core; None where nothing is known."""
+        stored = self.stored.get(experiment, [])
         if flops is None:
-            count, total = self.plain.get(experiment, (0, 0.0))
-            return total / count if count else None
-        operations, seconds = self.spent.get(experiment, (0.0, 0.0))
-        return flops / (operations / seconds if operations and seconds else self.calibrated)
+            return sum(seconds for _, seconds in stored) / len(stored) if stored else None
+        priced = [(known, seconds) for known, seconds in stored if known]
+        if priced and flops > 0:
+            known, seconds = min(priced, key=lambda trial: abs(log(trial[0] / flops)))
+            return seconds * flops / known
+        return flops / self.calibrated(flops)
+
+    def calibrated(self, flops: float) -> float:
+        """The speed that a trial of so many operations should have here."""
+        share = log(max(flops, SMALL_TRIAL) / SMALL_TRIAL) / log(LARGE_TRIAL / SMALL_TRIAL)
+        return float(self.small ** (1 - min(share, 1.0)) * self.large ** min(share, 1.0))
 
 
-def calibrate() -> float:
-    """Operations a second of a small batched training step on one thread, in a third of a second."""
+def calibrate() -> Speed:
+    """Speeds of a small batched training step and of large matrix products on one thread, measured in a third of a second."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _speed_of_steps()
+        return Speed(_speed_of_steps(), _speed_of_products())
     finally:
         torch.set_num_threads(threads)
 
@@ -70,6 +75,15 @@ def _speed_of_steps() -> float:
         weights = weights / weights.norm(dim=1, keepdim=True)
         products += 3
     return products * 2 * SEEDS * BATCH * WIDTH * ATOMS / (time.perf_counter() - began)
+
+
+def _speed_of_products() -> float:
+    left, right = torch.ones(LARGE, LARGE), torch.ones(LARGE, LARGE)
+    products, began = 0, time.perf_counter()
+    while time.perf_counter() - began < SECONDS:
+        torch.mm(left, right)
+        products += 1
+    return products * 2 * LARGE**3 / (time.perf_counter() - began)
 
 
 def filled(seconds: Sequence[float | None]) -> list[float]:

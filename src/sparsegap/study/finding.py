@@ -60,7 +60,7 @@ def asked(word: str) -> Asked:
     checked = []
     for declared in members:
         products, of_study = check(declared)
-        faults.setdefault(str(declared.path), []).extend(of_study)
+        faults.setdefault(_told(declared.path), []).extend(of_study)
         checked.append(Checked(declared, products))
     if any(faults.values()):
         raise Faults(faults)
@@ -85,7 +85,12 @@ def _members(first: Declared) -> tuple[list[Declared], dict[str, list[Fault]]]:
             faults.append(Fault(f"studies[{place}]", f"two studies are called '{declared.name}'"))
         else:
             members.append(declared)
-    return members, {str(first.path): faults}
+    return members, {_told(first.path): faults}
+
+
+def _told(path: Path) -> str:
+    """A file as it was given; of the package's own only the name."""
+    return path.name if path in shipped().values() else str(path)
 
 
 def _beside(collection: Path, word: str) -> Path:

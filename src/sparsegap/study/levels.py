@@ -1,6 +1,7 @@
-"""Who has the last word on an option: a study's shared settings, its blocks, and what --quick or --full replaces.
+"""Who has the last word on an option: what a study says for all its blocks, what a block says, and what --quick or --full replaces.
 
-default < shared settings < settings of the block < those of [quick] < sweep < variant; each value keeps the place where it was said.
+default < settings of the study < settings of the block < sweep < variant. What [quick] says takes the place of what is said at the same
+level: a block's own settings are replaced by `quick.trials.BLOCK`, not by `quick.settings`. Each value keeps the place where it was said.
 """
 
 from __future__ import annotations
@@ -37,15 +38,14 @@ class Part:
     faults: list[Fault]
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a block's values come from: the study, the block, and what replaces them in the setting. `alone`: the block is the study."""
+class Spoken(NamedTuple):
+    """One level of a block: its tables by their place in the file, and those that replace single values of them."""
 
-    study: Study
-    block: Block
     where: str
-    alone: bool
-    replacing: tuple[tuple[str, BlockOverrides, bool], ...]
+    table: Study | Block
+    replacing: str
+    by: BlockOverrides
+    strict: bool
 
 
 def parts(declared: Declared, setting: Setting) -> list[Part]:
@@ -61,67 +61,43 @@ def parts(declared: Declared, setting: Setting) -> list[Part]:
 def _part(declared: Declared, block: Block, place: int | None, setting: Setting) -> Part:
     study, alone = declared.study, place is None
     overrides: Overrides = getattr(study, setting)
-    shared = (setting, overrides, alone)
-    own = (f"{setting}.trials.{block.name}", overrides.trials.get(block.name, BlockOverrides()), True)
-    source = Source(study, block, "" if alone else f"trials[{place}]", alone, (shared, own))
+    where = "" if alone else f"trials[{place}]."
+    shared = Spoken("", study, f"{setting}.", overrides, strict=alone)
+    of_block = overrides.trials.get(block.name, BlockOverrides())
+    own = Spoken(where, block, f"{setting}.trials.{block.name}.", of_block, strict=True)
     faults: list[Fault] = []
-    axes = _axes(source, faults)
-    return Part(
-        name=block.name,
-        where=source.where,
-        experiment=block.experiment or study.experiment or "",
-        settings=_settings(source, axes, faults),
-        axes=axes,
-        variants=_variants(source, faults),
-        seeds=getattr(block.seeds or study.seeds, setting),
-        faults=faults,
-    )
+    settings, axes = _settings_and_axes(shared, own, faults)
+    variants = _variants(shared if block.variants is None else own)
+    seeds = getattr(block.seeds or study.seeds, setting)
+    return Part(block.name, where, block.experiment or study.experiment or "", settings, axes, variants, seeds, faults)
 
 
-def _axes(source: Source, faults: list[Fault]) -> Level:
-    study, block = source.study, source.block
-    shared = {axis: values for axis, values in study.sweep.items() if axis not in block.settings}
-    axes = _level("sweep", shared) | _level(f"{source.where}.sweep", block.sweep)
-    faults += _set_and_swept(study.settings, study.sweep, "sweep") + _set_and_swept(block.settings, block.sweep, f"{source.where}.sweep")
-    for place, table, strict in source.replacing:
-        axes |= {axis: said for axis, said in _level(f"{place}.sweep", table.sweep).items() if axis in axes}
-        if strict and not source.alone:
-            faults += [Fault(f"{place}.sweep.{axis}", f"the block sweeps no '{axis}'") for axis in table.sweep if axis not in axes]
-    return axes
+def _settings_and_axes(shared: Spoken, own: Spoken, faults: list[Fault]) -> tuple[Level, Level]:
+    """Both levels as one; an axis is gone where the block sets its option."""
+    settings: Level = {}
+    axes: Level = {}
+    for spoken in (shared, own):
+        swept = _level(f"{spoken.where}sweep", spoken.table.sweep)
+        replaced = _level(f"{spoken.replacing}sweep", spoken.by.sweep)
+        swept |= {axis: said for axis, said in replaced.items() if axis in swept}
+        said_here = _level(f"{spoken.where}settings", spoken.table.settings, spoken.strict)
+        said_here |= _level(f"{spoken.replacing}settings", spoken.by.settings, spoken.strict)
+        faults += [Fault(said_here[option].where, f"'{option}' is swept: {axis.where} sets it too")
+                   for name, axis in swept.items() for option in axis_options(name, axis.value) if option in said_here]
+        axes = {axis: said for axis, said in axes.items() if axis not in said_here} | swept
+        settings |= said_here
+    return settings, axes
 
 
-def _settings(source: Source, axes: Level, faults: list[Fault]) -> Level:
-    settings = _level("settings", source.study.settings, source.alone) | _level(f"{source.where}.settings", source.block.settings)
-    for place, table, strict in source.replacing:
-        again = _level(f"{place}.settings", table.settings, strict)
-        faults += [Fault(said.where, f"'{option}' is swept: replace its axis, {place}.sweep.{option} = [...]")
-                   for option, said in again.items() if option in axes]
-        settings |= again
-    return settings
-
-
-def _variants(source: Source, faults: list[Fault]) -> dict[str, Level]:
-    own = source.block.variants
-    strict = source.alone or own is not None
-    where, tables = ("variants", source.study.variants) if own is None else (f"{source.where}.variants".lstrip("."), own)
-    variants = {name: _level(f"{where}.{name}", options, strict) for name, options in tables.items()}
-    for place, table, of_block in source.replacing:
-        for name, options in table.variants.items():
-            if name in variants:
-                variants[name] |= _level(f"{place}.variants.{name}", options, strict or of_block)
-            elif of_block and not source.alone:
-                faults.append(Fault(f"{place}.variants.{name}", f"the block has no variant '{name}'"))
-    return variants
+def _variants(spoken: Spoken) -> dict[str, Level]:
+    tables = spoken.table.variants or {}
+    return {name: _level(f"{spoken.where}variants.{name}", options, spoken.strict)
+            | _level(f"{spoken.replacing}variants.{name}", spoken.by.variants.get(name, {}), spoken.strict)
+            for name, options in tables.items()}
 
 
 def _level(where: str, options: Mapping[str, Any], strict: bool = True) -> Level:
-    return {option: Said(f"{where}.{option}".lstrip("."), value, strict) for option, value in options.items()}
-
-
-def _set_and_swept(settings: Mapping[str, Any], axes: Mapping[str, list[Any]], where: str) -> list[Fault]:
-    """Options that one level both sets and sweeps."""
-    return [Fault(f"{where}.{axis}".lstrip("."), f"'{option}' is also in the settings beside it")
-            for axis, values in axes.items() for option in axis_options(axis, values) if option in settings]
+    return {option: Said(f"{where}.{option}", value, strict) for option, value in options.items()}
 
 
 def axis_options(axis: str, values: list[Any]) -> list[str]:
@@ -130,18 +106,22 @@ def axis_options(axis: str, values: list[Any]) -> list[str]:
     return list(dict.fromkeys(option for table in tables for option in table if option != "label")) if tables else [axis]
 
 
-def nowhere(declared: Declared, found: list[Part], setting: Setting) -> list[Fault]:
-    """What --quick or --full replaces and no block has: names of blocks, axes, variants."""
-    overrides: Overrides = getattr(declared.study, setting)
-    known = (("trials", overrides.trials, {part.name for part in found if part.where}),
-             ("sweep", overrides.sweep, {axis for part in found for axis in part.axes}),
-             ("variants", overrides.variants, {name for part in found for name in part.variants}))
-    return [fault for kind, given, there in known for fault in _unknown(f"{setting}.{kind}", kind, given, there)]
+def nowhere(study: Study, setting: Setting) -> list[Fault]:
+    """What --quick or --full replaces and is said nowhere: names of blocks, of axes and variants at their level."""
+    overrides: Overrides = getattr(study, setting)
+    blocks = {block.name: block for block in study.trials}
+    faults = [*_unknown(f"{setting}.trials", "block", overrides.trials, blocks)]
+    levels: list[tuple[str, BlockOverrides, Mapping[str, Any], Mapping[str, Any]]] = [(setting, overrides, study.sweep, study.variants)]
+    levels += [(f"{setting}.trials.{name}", table, blocks[name].sweep, blocks[name].variants or {})
+               for name, table in overrides.trials.items() if name in blocks]
+    for where, table, sweep, variants in levels:
+        faults += _unknown(f"{where}.sweep", "axis", table.sweep, sweep)
+        faults += _unknown(f"{where}.variants", "variant", table.variants, variants)
+    return faults
 
 
-def _unknown(where: str, kind: str, given: Mapping[str, Any], known: set[str]) -> Iterator[Fault]:
-    word = {"trials": "block", "sweep": "axis", "variants": "variant"}[kind]
+def _unknown(where: str, word: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[Fault]:
     for name in given:
         if name not in known:
-            has = f"there are: {', '.join(sorted(known))}" if known else "there is none"
+            has = f"there are: {', '.join(known)}" if known else "there is none at this level"
             yield Fault(f"{where}.{name}", f"there is no {word} '{name}' to replace; {has}")

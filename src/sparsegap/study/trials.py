@@ -39,7 +39,7 @@ class Product:
 def resolve(declared: Declared, setting: Setting) -> tuple[Product, list[Fault]]:
     """All trials of a study in a setting, and all that keeps others from being one."""
     found = parts(declared, setting)
-    faults = [fault for part in found for fault in part.faults] + nowhere(declared, found, setting)
+    faults = [fault for part in found for fault in part.faults] + nowhere(declared.study, setting)
     known = {part.name: _experiment(part, faults) for part in found}
     faults += _of_nobody(found, known)
     result = Product([], [], {each.name: each for each in known.values() if each is not None})
@@ -54,7 +54,7 @@ def _experiment(part: Part, faults: list[Fault]) -> Experiment | None:
     try:
         return experiment(part.experiment)
     except InputError as error:
-        faults.append(Fault(f"{part.where}.experiment".lstrip("."), str(error)))
+        faults.append(Fault(f"{part.where}experiment", str(error)))
         return None
 
 
@@ -79,12 +79,12 @@ def _add(result: Product, part: Part, of_part: Experiment, faults: list[Fault]) 
     faults += _overlaps(part)
     size = prod(map(len, axes.values())) * max(1, len(variants))
     if size > MOST:
-        faults.append(Fault(f"{part.where}.sweep".lstrip("."), f"comes to {size:,} trials; {MOST:,} are the most"))
+        faults.append(Fault(f"{part.where}sweep", f"comes to {size:,} trials; {MOST:,} are the most"))
     swept = {option for points in axes.values() for point in points for option in point.options}
     for option in of_part.required:
         if option not in settings and option not in swept and not any(option in level for level in variants.values()):
             wanted = f"{of_part.name} needs the option '{option}' ({type_name(of_part.annotations[option])}), which is set nowhere"
-            faults.append(Fault(f"{part.where}.settings".lstrip("."), wanted))
+            faults.append(Fault(f"{part.where}settings", wanted))
     if len(faults) > before or part.faults:
         return
     crossed: list[tuple[str | None, dict[str, Any]]] = [*variants.items()] or [(None, {})]
@@ -97,7 +97,7 @@ def _add_trial(result: Product, part: Part, of_part: Experiment, variant: str | 
     said = {option: value for point in points for option, value in point.options.items()}
     missing = [option for option in of_part.required if option not in said]
     if missing:
-        faults.append(Fault(f"{part.where}.settings".lstrip("."), f"some trials lack the option '{missing[0]}' of {of_part.name}"))
+        faults.append(Fault(f"{part.where}settings", f"some trials lack the option '{missing[0]}' of {of_part.name}"))
         return
     options = {option: said.get(option, of_part.defaults.get(option)) for option in of_part.annotations}
     labels = {axis: label for point in points for axis, label in point.label.items()}
@@ -108,10 +108,9 @@ def _add_trial(result: Product, part: Part, of_part: Experiment, variant: str | 
     try:
         result.flops.append(of_part.flops(options, part.seeds))
         result.trials.append(trial)
-    except InputError as error:
-        faults.append(Fault(part.where or "trials", f"{trial.name}: {error}"))
-    except Exception as error:
-        faults.append(Fault(part.where or "trials", f"{trial.name}: the price of {of_part.name} fails: {type(error).__name__}: {error}"))
+    except Exception as error:  # what an experiment refuses, it refuses here; and a fault of its own shall not wait for the run
+        what = str(error) if isinstance(error, InputError) else f"its price cannot be told: {type(error).__name__}: {error}"
+        faults.append(Fault(part.where.rstrip(".") or "trials", f"{trial.name}: {what}"))
 
 
 def _typed(of_part: Experiment, level: Level, faults: list[Fault]) -> dict[str, Any]:
