@@ -110,5 +110,5 @@ def _rests_on_p(verdict: Verdict) -> bool:
 def _exact(verdict: Verdict) -> str:
     least, p = verdict.exact_least or 0.0, verdict.exact_p or 0.0
     if least > ALPHA:
-        return f"n is too small for p < .05 by an exact test, whose least p here is {_figure(least)}: the interval trusts that scatter is normal."
+        return f"n is too small for p < .05 by an exact test, whose least is {_figure(least)}: the interval trusts that scatter is normal."
     return f"Exact p = {significant(p)}."

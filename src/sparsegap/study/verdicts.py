@@ -1,8 +1,8 @@
 """Whether the rows of a study bear out its claims: confirmed, refuted or not shown, with interval, p, effect and power.
 
 The rule of all kinds: confirmed where the interval lies wholly on the claimed side of the claim's threshold, refuted where it lies wholly
-on the other side, else not shown. Intervals are Student's over seeds, since runs are few; what an exact test can say stands beside. Formulas
-and their reasons: docs/statistics.md.
+on the other side, else not shown. Intervals are Student's over seeds, since runs are few; what an exact test can say stands beside.
+Formulas and their reasons: docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Verdict:
     """What the rows say of one claim at one place.
 
     where: the values of the columns `each`, with which the verdict goes. estimate, low, high: the difference a − b, or the metric of a
-    where there is no b, or the slope of a trend, with its 95 % interval (90 % for "equivalent", the range of a new run for "about" a value).
+    where there is no b, or the slope of a trend, with its 95 % interval (90 % for "equivalent", the range of a new run for "about").
     n: runs, pairs of them, of the smaller side, or slopes. design: "paired", "unpaired", "one side", "slopes" (one a seed) or "points".
     p: two-sided t test against the threshold ("equivalent": the larger of two one-sided ones); p_corrected: Holm's over all claims of the
     study but "about". exact_p, exact_least: sign flips or permuted labels, and the least that so few runs can reach. effect in standard
