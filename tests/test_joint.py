@@ -179,6 +179,40 @@ def test_one_prefix_of_all_atoms_is_the_plain_loss() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def test_the_loss_of_prefixes_is_the_mean_over_nested_reconstructions() -> None:
+    x, _ = sparse_data(200)
+    learner = Joint(task(batch=200), gain=0.5, revive="none", prefixes=(8, 16))
+    learner.begin(x)
+    model, scaled = learner.model, x / learner.scale
+    model.half = False
+    with torch.no_grad():
+        codes, atoms, centre = model.encoder(scaled), model.atoms.clone(), model.centre.clone()
+    wanted = [float((centre + codes[:, :p] @ atoms[:p] - scaled).square().mean()) for p in (8, 16, M)]
+    outcome = learner.step(Batch(x), 1)
+    assert float(outcome.loss) == pytest.approx(sum(wanted) / 3, rel=1e-4)
+    assert float(outcome.fvu) == pytest.approx(wanted[-1], rel=1e-4)
+
+
+def test_atoms_begun_anew_are_missing_directions_without_a_past() -> None:
+    x, _ = sparse_data(200)
+    learner = Joint(task(batch=200), rate=1e-3, revive="resample", dead_after=100)
+    learner.begin(x)
+    learner.step(Batch(x), 1)
+    dead = [3, 7]
+    learner.state()["encoder.bias"][dead] = -1e3
+    for name, tensor in learner.state().items():
+        if name.endswith((".1", ".2")):
+            tensor.fill_(0.5)
+    before = learner.state()["atoms"].clone()
+    learner.step(Batch(x), 2)
+    state = learner.state()
+    assert int(state["stale"][dead].sum()) == 0
+    assert float((before[dead] * state["atoms"][dead]).sum(1).max()) < 0.99
+    for name in ("atoms.1", "atoms.2", "encoder.weight.1", "encoder.bias.2"):
+        assert not state[name][dead].any(), name
+        assert state[name].any(), name
+
+
 def test_a_known_dictionary_stays() -> None:
     x, _ = sparse_data()
     known = truth()
