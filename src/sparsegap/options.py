@@ -38,8 +38,9 @@ def type_name(annotation: Any) -> str:
         return " | ".join("None" if each is NoneType else type_name(each) for each in get_args(annotation))
     if getattr(annotation, "__origin__", None) is not None and "Literal" in str(annotation):
         return " | ".join(map(repr, annotation.__args__))
-    plain = None if get_origin(annotation) is list else getattr(annotation, "__name__", None)
-    return plain or str(annotation).replace("typing.", "")
+    if get_origin(annotation) is list:
+        return f"list[{type_name(get_args(annotation)[0])}]"
+    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
 
 
 def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable, one JSON l
 
 
 def list(folder: Folder = None, as_json: Json = False) -> None:
-    """List solvers, encoders, metrics and whatever else is a folder of members.
+    """List solvers, encoders, metrics, studies and whatever else is a folder of members.
 
     `sparsegap show NAME` explains one of them.
     """
