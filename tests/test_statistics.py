@@ -116,7 +116,7 @@ def test_items_count_when_runs_agree() -> None:
 
 
 @given(LISTS, st.floats(-5, 5))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_intervals_hold_their_figure_and_move_with_it(values: list[float], shift: float) -> None:
     for of in (lambda x: s.mean_of(x).interval(), s.prediction, lambda x: s.bootstrap(x, resamples=200)):
         here, there = of(np.array(values)), of(np.array(values) + shift)
@@ -165,7 +165,7 @@ def test_permutation_of_labels_is_scipys(b: NDArray[np.float64]) -> None:
     found = s.permutation(A, b)
     assert found.p == pytest.approx(theirs.pvalue, abs=1e-9) or len(b) != len(A)  # theirs doubles the smaller tail
     pool = np.concatenate([A, b])
-    assert found.smallest == 2 / comb(len(pool), len(A))
+    assert found.smallest == (2 if len(b) == len(A) else 1) / comb(len(pool), len(A))
 
 
 def test_permutation_of_labels_by_definition() -> None:
@@ -201,7 +201,7 @@ def test_smallest_p_of_many_is_quick() -> None:
 
 
 @given(LISTS, LISTS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_p_values_do_not_depend_on_which_side_is_first(a: list[float], b: list[float]) -> None:
     for test in (s.mann_whitney, s.permutation):
         here, there = test(a[:5], b[:6]), test(b[:6], a[:5])
@@ -214,6 +214,7 @@ def test_p_values_do_not_depend_on_which_side_is_first(a: list[float], b: list[f
 
 def test_false_alarms_of_the_tests_are_as_rare_as_they_say() -> None:
     generator = np.random.default_rng(0)
+    assert s.permutation([0.0, 0.0, 0.0], [1.0, 1.0]).p == 0.1
     ps = [s.sign_flip(generator.normal(size=8)).p for _ in range(600)]
     assert np.mean(np.array(ps) <= 0.05) == pytest.approx(0.05, abs=0.02)
 
@@ -248,7 +249,7 @@ def test_hedges_correction_is_unbiased() -> None:
 
 
 @given(LISTS, LISTS)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_rank_effects_agree_with_the_rank_tests(a: list[float], b: list[float]) -> None:
     u = stats.mannwhitneyu(a, b, method="asymptotic").statistic if len(set(a + b)) > 1 else len(a) * len(b) / 2
     assert s.cliffs_delta(a, b) == pytest.approx(2 * u / (len(a) * len(b)) - 1)

@@ -67,14 +67,15 @@ def permutation(a: ArrayLike, b: ArrayLike, resamples: int = RESAMPLES, seed: in
     x, y = finite(a), finite(b)
     pool = np.concatenate([x, y])
     pool = pool - pool.mean()
-    exact = smallest_p(len(x), len(y)) >= 2 / EXACT_UP_TO
+    least = smallest_p(len(x), len(y)) / (1 if len(x) == len(y) else 2)  # of unequal sides the mirror image is no arrangement
+    exact = least >= 2 / EXACT_UP_TO
     if exact:
         first = pool[np.array(list(combinations(range(len(pool)), len(x))))].sum(1)
     else:
         generator = np.random.default_rng(seed)
         first = in_chunks(lambda often: _shuffled_sums(pool, len(x), often, generator), resamples, len(pool))
     p = _share_as_extreme(np.abs(first), abs(float(pool[: len(x)].sum())), exact)
-    return Test("permutation", float(x.mean() - y.mean()), p, smallest_p(len(x), len(y)) if exact else 1 / (resamples + 1))
+    return Test("permutation", float(x.mean() - y.mean()), p, least if exact else 1 / (resamples + 1))
 
 
 def _shuffled_sums(pool: Values, first: int, often: int, generator: np.random.Generator) -> Values:

@@ -88,7 +88,8 @@ def _interval(value: float, draws: Values, jackknife: Values | None, level: floa
 
 def _bias_corrected(tails: Values, value: float, draws: Values, jackknife: Values) -> Values | None:
     """Tail shares corrected for bias z₀ and acceleration a: Φ(z₀ + (z₀ + z)/(1 − a(z₀ + z))). None where they do not exist."""
-    below = ((draws < value).mean() + (draws <= value).mean()) / 2
+    rounding = 1e-12 * max(abs(value), float(np.ptp(draws)))
+    below = ((draws < value - rounding).mean() + (draws <= value + rounding).mean()) / 2  # of resamples equal to the figure, half
     spread = jackknife.mean() - jackknife
     scale = float((spread**2).sum())
     if not 0 < below < 1 or scale == 0:

@@ -1,0 +1,390 @@
+"""Claims of a study judged from rows: each kind by its rule, which rows count, what is paired, and what the sentence admits."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy import stats
+
+from sparsegap.study.claims import Claim
+from sparsegap.study.records import Records
+from sparsegap.study.verdicts import Verdict, verdicts
+
+SC, SAE = {"method": "sc"}, {"method": "sae"}
+LUCK = np.array([0.03, -0.02, 0.01, -0.03, 0.02])  # of a seed, the same for all methods
+
+
+def rows(values: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    """One row a method and seed; a value may be one a seed."""
+    return [
+        {"variant": "faithful", "method": method, "seed": seed, "score": float(value), **more}
+        for method, each in values.items()
+        for seed, value in enumerate(np.broadcast_to(each, 5) if np.ndim(each) == 0 else each)
+    ]
+
+
+def claim(kind: str = "greater", **more: Any) -> Claim:
+    return Claim(**{"says": "it is so", "kind": kind, "metric": "score", "a": SC, **more})
+
+
+def judge(which: Claim, found: list[dict[str, Any]], options: tuple[str, ...] = ()) -> Verdict:
+    (verdict,) = verdicts([which], Records(found, trials=[{"options": dict.fromkeys(options)}]))
+    return verdict
+
+
+NOISE = 0.001 * np.array([1.0, -2.0, 0.0, 2.0, -1.0])
+BETTER = rows({"sc": 0.7 + LUCK + NOISE, "sae": 0.6 + LUCK})
+
+
+# Greater.
+
+
+def test_a_difference_that_the_seeds_share_is_confirmed_by_pairs_and_not_without() -> None:
+    paired = judge(claim(b=SAE), BETTER)
+    assert (paired.status, paired.design, paired.n) == ("confirmed", "paired", 5)
+    low, high = stats.ttest_rel(0.7 + LUCK + NOISE, 0.6 + LUCK).confidence_interval()
+    assert (paired.estimate, paired.low, paired.high) == pytest.approx((0.1, low, high))
+    apart = judge(claim(b=SAE, paired=False), BETTER)
+    assert (apart.status, apart.design) == ("confirmed", "unpaired")
+    theirs = stats.ttest_ind(0.7 + LUCK + NOISE, 0.6 + LUCK, equal_var=False)
+    assert (apart.p, apart.low) == pytest.approx((theirs.pvalue, theirs.confidence_interval().low))
+    assert paired.p < apart.p  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "margin", "status"),
+    [
+        (SC, SAE, 0.0, "confirmed"),
+        (SC, SAE, 0.09, "confirmed"),
+        (SC, SAE, 0.11, "refuted"),
+        (SC, SAE, 0.1, "not shown"),
+        (SAE, SC, 0.0, "refuted"),
+    ],
+)
+def test_the_margin_is_what_the_interval_must_clear(a: dict[str, str], b: dict[str, str], margin: float, status: str) -> None:
+    verdict = judge(claim(a=a, b=b, margin=margin), BETTER)
+    assert verdict.status == status
+    assert ("is claimed" in verdict.sentence) == (margin > 0)
+
+
+def test_greater_than_a_value() -> None:
+    assert judge(claim(value=0.6), BETTER).status == "confirmed"
+    assert judge(claim(value=0.8), BETTER).status == "refuted"
+    verdict = judge(claim(value=0.7), BETTER)
+    assert (verdict.status, verdict.design) == ("not shown", "one side")
+    assert verdict.estimate == pytest.approx(0.702, abs=1e-3)
+    assert verdict.p == pytest.approx(stats.ttest_1samp(0.7 + LUCK + NOISE, 0.7).pvalue)
+
+
+def test_few_runs_say_what_they_cannot() -> None:
+    five = judge(claim(b=SAE), BETTER)
+    assert (five.exact_p, five.exact_least) == (0.0625, 0.0625)
+    assert "n is too small for p < .05 by an exact test, whose least is 0.0625" in five.sentence
+    eight = [
+        row | {"seed": seed} for method in ("sc", "sae") for seed, row in enumerate(rows({method: 0.7 if method == "sc" else 0.6})[:1] * 8)
+    ]
+    for row in eight:
+        row["score"] += 0.001 * ((7 * row["seed"] + len(row["method"])) % 5)
+    verdict = judge(claim(b=SAE), eight)
+    assert verdict.exact_p == 2 / 2**8
+    assert "too small" not in verdict.sentence and "Exact p = 0.0078" in verdict.sentence
+
+
+def test_what_is_not_shown_comes_with_what_would_have_been() -> None:
+    verdict = judge(claim(b=SAE), rows({"sc": 0.6 + np.array([0.1, -0.09, 0.05, -0.02, 0.02]), "sae": 0.6}))
+    assert verdict.status == "not shown"
+    deviation = np.std([0.1, -0.09, 0.05, -0.02, 0.02], ddof=1)
+    assert verdict.detectable == pytest.approx(1.6816 * deviation, rel=1e-3)
+    assert verdict.needed == 284 and "in 80 % of cases; 284 would be needed for the one seen" in verdict.sentence
+
+
+def test_one_run_and_equal_runs() -> None:
+    one = judge(claim(b=SAE), [row for row in BETTER if row["seed"] == 0])
+    assert (one.status, one.n, one.low, one.p, one.exact_p) == ("not shown", 1, None, None, None)
+    assert "One run has no scatter" in one.sentence
+    same = judge(claim(b=SAE), rows({"sc": 0.7, "sae": 0.6}))
+    assert (same.status, same.p) == ("confirmed", None)
+    assert "It is the same in all 5 pairs by seed." in same.sentence
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=2, max_size=7), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_sides_exchanged_and_rows_shuffled(pairs: list[tuple[float, float]], paired: bool) -> None:
+    found = rows({"sc": [round(a, 3) for a, _ in pairs], "sae": [round(b, 3) for _, b in pairs]})
+    there, back = judge(claim(b=SAE, paired=paired), found), judge(claim(a=SAE, b=SC, paired=paired), found)
+    assert there.estimate == pytest.approx(-back.estimate)  # type: ignore[operator]
+    assert {there.status, back.status} in ({"confirmed", "refuted"}, {"not shown"})
+    shuffled = list(found)
+    random.Random(0).shuffle(shuffled)
+    again = judge(claim(b=SAE, paired=paired), shuffled)
+    assert (again.status, again.estimate) == (there.status, pytest.approx(there.estimate, abs=1e-12))
+
+
+def test_nothing_is_confirmed_more_often_than_it_may() -> None:
+    generator = np.random.default_rng(0)
+    found = [judge(claim(b=SAE), rows({"sc": generator.normal(size=4), "sae": generator.normal(size=4)})).status for _ in range(200)]
+    assert found.count("confirmed") / 200 == pytest.approx(0.025, abs=0.025)
+    assert found.count("refuted") / 200 == pytest.approx(0.025, abs=0.025)
+
+
+# Which rows count.
+
+
+def curve(method: str, seed: int, points: dict[int, float], **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"variant": "v", "method": method, "seed": seed, "step": step, "score": score, "mse": score, **more}
+        for step, score in points.items()
+    ]
+
+
+CURVES = [row for seed in range(3) for row in curve("sc", seed, {0: 0.1, 50: 0.9 + 0.01 * seed, 100: 0.5})]
+
+
+@pytest.mark.parametrize(
+    ("at", "metric", "mean"),
+    [
+        ("last", "score", 0.5),
+        ("max", "score", 0.91),
+        ("min", "score", 0.1),
+        ("best", "score", 0.91),
+        ("best", "mse", 0.1),
+        ({"step": 50}, "score", 0.91),
+    ],
+)
+def test_which_row_of_a_curve(at: Any, metric: str, mean: float) -> None:
+    assert judge(claim(at=at, metric=metric, value=0.0), CURVES).estimate == pytest.approx(mean)
+
+
+def test_curves_end_where_they_end() -> None:
+    """Two trials of one seed, logged to different lengths: each has its own last step."""
+    short = [row for seed in range(3) for row in curve("sc", seed, {0: 0.1, 20: 0.7}, size="small")]
+    verdict = judge(claim(value=0.0), [row | {"size": "large"} for row in CURVES] + short)
+    assert (verdict.estimate, verdict.units) == (pytest.approx(0.6), 2)
+    assert "each the mean over 2 settings" in verdict.sentence
+
+
+def test_settings_are_compared_value_by_value_and_then_averaged() -> None:
+    """N goes with both sides; the step size is one method's own. Seed 2 of the large N was not run and does not count."""
+    found = [
+        {
+            "variant": "v",
+            "method": method,
+            "atoms": atoms,
+            "rate": rate,
+            "seed": seed,
+            "score": base + 0.3 * (atoms == 64) + 0.001 * seed * bonus,
+        }
+        for method, base, rate, bonus in (("sc", 0.7, 0.1, 1), ("sae", 0.6, 0.2, 2))
+        for atoms in (16, 64)
+        for seed in range(4)
+        if not (atoms == 64 and seed == 2)
+    ]
+    verdict = judge(claim(b=SAE), found, options=("atoms", "rate", "method"))
+    assert (verdict.n, verdict.units) == (3, 2)
+    assert verdict.estimate == pytest.approx(np.mean([0.1 - 0.001 * seed for seed in (0, 1, 3)]))
+    each = verdicts([claim(b=SAE, each=["atoms"])], Records(found))
+    assert [(one.where, one.n) for one in each] == [({"variant": "v", "atoms": 16}, 4), ({"variant": "v", "atoms": 64}, 3)]
+
+
+def test_pairs_need_shared_seeds() -> None:
+    found = [row | {"seed": row["seed"] + (10 if row["method"] == "sae" else 0)} for row in BETTER]
+    assert judge(claim(b=SAE), found).design == "unpaired"
+    refused = judge(claim(b=SAE, paired=True), found)
+    assert (refused.status, refused.sentence) == ("not shown", "the two sides share no seed, so their runs cannot be paired")
+    some = judge(claim(b=SAE), [row for row in BETTER if not (row["method"] == "sae" and row["seed"] > 2)])
+    assert (some.design, some.n) == ("paired", 3)
+
+
+def test_each_variant_has_its_verdict_unless_a_side_names_it() -> None:
+    found = BETTER + [row | {"variant": "corrected", "score": -row["score"]} for row in BETTER]
+    assert [(one.where["variant"], one.status) for one in verdicts([claim(b=SAE)], Records(found))] == [
+        ("faithful", "confirmed"),
+        ("corrected", "refuted"),
+    ]
+    between = claim(a={"method": "sc", "variant": "faithful"}, b={"method": "sc", "variant": "corrected"})
+    assert judge(between, found).estimate == pytest.approx(2 * np.mean(0.7 + LUCK + NOISE))
+    empty = judge(claim(b=SAE), [row | {"variant": None} for row in BETTER])
+    assert (empty.where, empty.status) == ({}, "confirmed")
+
+
+def test_empty_values_and_lists_select() -> None:
+    found = [row | {"hidden": 32 if row["method"] == "sc" else None} for row in BETTER]
+    assert judge(claim(a={"hidden": 32}, b={"hidden": "none"}), found).status == "confirmed"
+    assert judge(claim(a={"method": ["sc", "omp"]}, b=SAE), found).status == "confirmed"
+
+
+def test_figures_that_are_missing_are_left_out() -> None:
+    found = [row | ({"score": None} if row["seed"] == 4 and row["method"] == "sc" else {}) for row in BETTER]
+    assert judge(claim(b=SAE), found).n == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"b": {"method": "omp"}}, "no rows with method=omp; method is one of: sc, sae"),
+        ({"metric": "mcc", "b": SAE}, "no row has a column 'mcc'; the columns are: variant, method, seed, score"),
+        ({"b": SAE, "each": ["size"]}, "no row has a column 'size'"),
+        ({"b": {"size": 3}}, "no row has a column 'size'"),
+        ({"b": {"method": "sae", "seed": 9}}, "no rows with seed=9; seed is one of: 0, 1, 2, 3, 4"),
+        ({"a": {"method": "sc", "seed": 3, "variant": "x"}, "value": 0}, "no rows with variant=x"),
+        ({"kind": "trend", "x": "seed"}, "a trend in seed needs two values of it in one run; there is one"),
+        ({"kind": "trend", "x": "method"}, "a trend in method needs two values of it in one run; there is none"),
+    ],
+)
+def test_rows_that_are_not_there_are_named(more: dict[str, Any], says: str) -> None:
+    verdict = judge(claim(**more), BETTER)
+    assert verdict.status == "not shown" and says in verdict.sentence
+    assert verdict.estimate is None
+
+
+def test_no_rows_at_all() -> None:
+    assert judge(claim(b=SAE), []).sentence == "there are no rows yet"
+
+
+def test_settings_without_overlap() -> None:
+    found = [row | {"p": row["seed"] % 2, "q": (row["seed"] + (row["method"] == "sc")) % 2} for row in BETTER if row["seed"] < 4]
+    verdict = judge(claim(b=SAE), found, options=("p", "q"))
+    assert "no setting in common: they differ in p, q" in verdict.sentence
+
+
+# Equivalent, about, trend.
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    close = rows({"sc": 0.6 + LUCK + 4 * NOISE, "sae": 0.6 + LUCK})
+    verdict = judge(claim("equivalent", b=SAE, margin=0.02), close)
+    assert verdict.status == "confirmed"
+    assert verdict.p == pytest.approx(stats.ttest_1samp(4 * NOISE, 0.02, alternative="less").pvalue)
+    assert verdict.high == pytest.approx(stats.ttest_1samp(4 * NOISE, 0).confidence_interval(0.9).high)
+    edge = verdict.high or 0.0
+    assert judge(claim("equivalent", b=SAE, margin=edge * 1.001), close).p < 0.05  # type: ignore[operator]
+    assert judge(claim("equivalent", b=SAE, margin=edge * 0.999), close).status == "not shown"
+    far = judge(claim("equivalent", b=SAE, margin=0.05), BETTER)
+    assert far.status == "refuted" and "does not survive" not in far.sentence
+    assert judge(claim("equivalent", value=0.7, margin=0.05), BETTER).status == "confirmed"
+    assert judge(claim("equivalent", value=0.9, margin=0.05), BETTER).status == "refuted"
+
+
+def test_about_is_where_a_new_run_falls() -> None:
+    values = 0.57 + LUCK
+    half = stats.t.ppf(0.975, 4) * values.std(ddof=1) * np.sqrt(1.2)
+    found = rows({"sae": values})
+    for value, status in ((values.mean() + 0.99 * half, "confirmed"), (values.mean() - 1.01 * half, "refuted")):
+        verdict = judge(claim("about", a=SAE, value=value), found)
+        assert (verdict.status, verdict.high) == (status, pytest.approx(values.mean() + half))
+        assert (verdict.p < 0.05) == (status == "refuted")  # type: ignore[operator]
+    assert judge(claim("about", b=SAE, value=0.1), BETTER).status == "confirmed"
+    assert judge(claim("about", b=SAE, value=0.2), BETTER).status == "refuted"
+    unpaired = judge(claim("about", b=SAE, value=0.1, paired=False), BETTER)
+    assert unpaired.status == "not shown" and "that of pairs" in unpaired.sentence
+
+
+def test_two_runs_do_not_say_where_a_third_falls() -> None:
+    for more in ({"value": 0.57}, {"low": 0.0, "high": 1.0}):
+        verdict = judge(claim("about", a=SAE, **more), rows({"sae": [0.57, 0.58]}))
+        assert verdict.status == "not shown" and "Two runs are too few" in verdict.sentence
+
+
+@pytest.mark.parametrize(("low", "high", "status"), [(0.55, 0.6, "confirmed"), (0.58, 0.6, "not shown"), (0.7, 0.8, "refuted")])
+def test_about_a_range(low: float, high: float, status: str) -> None:
+    verdict = judge(claim("about", a=SAE, low=low, high=high), rows({"sae": 0.57 + LUCK}))
+    assert verdict.status == status and f"range is {low:.3g} to {high:.3g}" in verdict.sentence
+
+
+def widths(slope: float, seeds: int = 4) -> list[dict[str, Any]]:
+    return [
+        {"variant": "v", "method": method, "hidden": hidden, "seed": seed, "score": 0.5 + gain * (slope + 0.001 * seed) * np.log2(hidden)}
+        for method, gain in (("sc", 1.0), ("sae", 0.5))
+        for hidden in (16, 32, 64, 512)
+        for seed in range(seeds)
+    ]
+
+
+def test_trends_have_one_slope_a_seed() -> None:
+    verdict = judge(claim("trend", x="hidden"), widths(0.02))
+    assert (verdict.status, verdict.n, verdict.design) == ("confirmed", 4, "slopes")
+    assert verdict.estimate == pytest.approx(0.02 + 0.0015)
+    assert "rises by 0.0215 for each doubling of hidden" in verdict.sentence and verdict.effect_name == "Kendall's τ"
+    assert judge(claim("trend", x="hidden", direction="down"), widths(0.02)).status == "refuted"
+    down = judge(claim("trend", x="hidden", direction="down", margin=0.01), widths(-0.02))
+    assert down.status == "confirmed" and "falls by 0.0185" in down.sentence
+    assert judge(claim("trend", x="hidden", margin=0.0214), widths(0.02)).status == "not shown"
+    gap = judge(claim("trend", x="hidden", b=SAE), widths(0.02))
+    assert gap.estimate == pytest.approx(0.01075)
+
+
+def test_trend_of_few_seeds_goes_through_all_points() -> None:
+    found = widths(0.02, seeds=1)
+    for row, wobble in zip(found, (0.001, -0.001, 0.002, -0.001) * 2, strict=True):
+        row["score"] += wobble
+    verdict = judge(claim("trend", x="hidden"), found)
+    theirs = stats.linregress([4, 5, 6, 9], [row["score"] for row in found[:4]])
+    assert (verdict.design, verdict.n, verdict.status) == ("points", 4, "confirmed")
+    assert (verdict.estimate, verdict.p) == pytest.approx((theirs.slope, theirs.pvalue))
+
+
+def test_trend_along_the_steps_of_a_curve() -> None:
+    verdict = judge(claim("trend", x="step", log=False), CURVES)
+    assert verdict.estimate == pytest.approx((0.5 - 0.1) / 100)
+    refused = judge(claim("trend", x="step"), CURVES)
+    assert refused.status == "not shown" and "log = false" in refused.sentence
+
+
+# Many claims.
+
+
+def test_p_is_corrected_over_all_claims_but_those_about_a_figure() -> None:
+    claims = [claim(b=SAE), claim("about", a=SAE, value=0.6), claim(value=0.7), claim(b=SAE, margin=0.2), claim(b={"method": "omp"})]
+    found = verdicts(claims, Records(BETTER))
+    assert [one.p_corrected is None for one in found] == [False, True, False, False, True]
+    ps = sorted(one.p for one in found if one.p_corrected is not None)  # type: ignore[type-var]
+    corrected = sorted(one.p_corrected for one in found if one.p_corrected is not None)
+    assert corrected == pytest.approx([3 * ps[0], 3 * ps[0], ps[2]])  # the second is no surer than the first
+    assert "corrected for 3 claims" in found[0].sentence
+
+
+def test_what_does_not_survive_correction_says_so() -> None:
+    weak = rows({"sc": 0.6 + np.array([0.02, 0.05, 0.03, 0.08, 0.01]), "sae": 0.6})
+    (alone,) = verdicts([claim(b=SAE)], Records(weak))
+    among = verdicts([claim(b=SAE)] * 20, Records(weak))[0]
+    assert alone.status == among.status == "confirmed"
+    assert "does not survive" not in alone.sentence
+    assert "It does not survive the correction for 20 claims." in among.sentence
+
+
+# What a claim may say.
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, "give one of the two"),
+        ({"b": SAE, "value": 1.0}, "give one of the two"),
+        ({"b": SC}, "select the same rows"),
+        ({"b": SAE, "margin": -1}, "greater than or equal to 0"),
+        ({"b": SAE, "x": "step"}, "does not know x"),
+        ({"kind": "equivalent", "b": SAE}, "needs a margin above 0"),
+        ({"kind": "about"}, "value, or its range"),
+        ({"kind": "about", "low": 1.0}, "both low and high"),
+        ({"kind": "about", "low": 1.0, "high": 0.0}, "low=1.0 above high=0.0"),
+        ({"kind": "about", "value": 1.0, "margin": 0.1}, "takes no margin"),
+        ({"kind": "trend"}, "needs x"),
+        ({"kind": "bigger"}, "'greater', 'about', 'equivalent' or 'trend'"),
+        ({"b": SAE, "wether": 1}, "Extra inputs"),
+    ],
+)
+def test_claims_that_cannot_be_judged_are_refused(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        claim(**more)
+
+
+def test_columns_that_a_claim_needs() -> None:
+    which = claim(b={"method": "sae", "hidden": 3}, at={"step": 5}, each=["size"])
+    assert which.columns == ["score", "method", "hidden", "step", "size"]
+    assert which.each == ["variant", "size"]
