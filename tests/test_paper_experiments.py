@@ -12,6 +12,7 @@ from sparsegap.experiments.lasso_dictionary import flops, lasso_dictionary
 from sparsegap.experiments.topk_coding import optimised, topk_coding
 from sparsegap.metrics.dictionary_match import dictionary_match, greedy_pearson
 from sparsegap.metrics.mcc import mcc
+from sparsegap.paper.programs import Network, SparseCodes
 from sparsegap.problem import KSparse
 from sparsegap.solve import solve
 from sparsegap.sources.uniform import Uniform
@@ -73,3 +74,32 @@ def test_optimised_codes_fall_short_of_the_solver() -> None:
 def test_k_out_of_range_is_told() -> None:
     with pytest.raises(InputError, match="keep must name numbers between 1 and the number of atoms, 16"):
         topk_coding(keep=[17], seeds=[0])
+
+
+@pytest.mark.parametrize("hidden", [0, 12])
+def test_free_atoms_follow_adam_without_norms(hidden: int) -> None:
+    x = torch.randn(1, 100, 6, generator=torch.Generator().manual_seed(0))
+    program = Network(x, atoms=10, seeds=[3], hidden=hidden, l1=0.05, rate=1e-2, unit="free")
+    parts = [weight.clone().requires_grad_() for weight, _ in program.layers] + [program.rows.clone().requires_grad_()]
+    optimiser = torch.optim.Adam(parts, lr=1e-2)
+    for _ in range(20):
+        optimiser.zero_grad()
+        z = x
+        for weight in parts[:-1]:
+            z = (z @ weight.transpose(1, 2)).relu()
+        ((z @ parts[-1] - x).square().mean() + 0.05 * z.abs().mean()).backward()
+        optimiser.step()
+    program.advance(20)
+    torch.testing.assert_close(program.rows, parts[-1].detach(), rtol=1e-3, atol=1e-4)
+    assert float((program.rows.norm(dim=2) - 1).abs().max()) > 0.1
+
+
+def test_free_atoms_of_sparse_coding_grow() -> None:
+    """Longer atoms allow smaller codes: without norms the penalty pays for nothing."""
+    x = torch.randn(1, 100, 6, generator=torch.Generator().manual_seed(0))
+    free, unit = (SparseCodes(x, atoms=10, seeds=[3], l1=0.1, rate=1e-2, unit=unit) for unit in ("free", "faithful"))
+    for program in (free, unit):
+        program.advance(600)
+    assert float(free.rows.norm(dim=2).mean()) > 2 and float(unit.atoms.norm(dim=2).mean()) == pytest.approx(1)
+    with pytest.raises(InputError, match="norm 1"):
+        SparseCodes(x, atoms=10, seeds=[3], codes="descent", unit="free")

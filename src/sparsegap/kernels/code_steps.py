@@ -21,12 +21,16 @@ EXPONENTIAL, DESCENT = 0, 1
 
 
 class CodeRecipe(NamedTuple):
-    """codes: one of the two above. learn: 1 where atoms are learned. project: 1 where their gradient is that on the sphere."""
+    """codes: one of the two above. learn: 1 where atoms are learned. project: 1 where their gradient is that on the sphere.
+
+    normalise: 1 where they are put back to norm 1 before each step.
+    """
 
     samples: int
     codes: int
     learn: int
     project: int
+    normalise: int
 
 
 @njit(cache=True, fastmath=REORDERED, inline="never")
@@ -74,7 +78,7 @@ def _train(u: Floats, codes: Floats, first: Floats, second: Floats, atoms: Float
     lasso = np.float32(l1 * d / (2.0 * m))  # the same objective as ½‖x − x̂‖² + λ‖z‖₁ a sample
     for step in range(taken + 1, taken + steps + 1):
         of_atoms[:] = 0
-        if recipe.learn:
+        if recipe.normalise:
             normalise_rows(atoms)
         for b in range(blocks):
             count = min(block, n - b * block)

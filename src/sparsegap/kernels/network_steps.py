@@ -41,11 +41,15 @@ class Shape(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """loss: one of the three above. learn: 1 where atoms are learned. project: 1 where their gradient is that on the sphere."""
+    """loss: one of the three above. learn: 1 where atoms are learned. project: 1 where their gradient is that on the sphere.
+
+    normalise: 1 where they are put back to norm 1 before each step.
+    """
 
     loss: int
     learn: int
     project: int
+    normalise: int
 
 
 class Parts(NamedTuple):
@@ -144,7 +148,7 @@ def _train(p: Floats, gradient: Floats, first: Floats, second: Floats, x: Floats
     scale, penalty = np.float32(2.0 / (shape.samples * d)), np.float32(l1 / (shape.samples * m))
     for step in range(taken + 1, taken + steps + 1):
         gradient[:] = 0
-        if recipe.learn:
+        if recipe.normalise:
             normalise_rows(weights.atoms)
         if held > 1 or recipe.loss != RECONSTRUCTION:
             for b in range(blocks):

@@ -9,8 +9,8 @@ one for all runs, or (r,) of them, so that penalties, rates and seeds are tuned 
 others. All in float32, as the paper has it. Full batches, Adam (.9, .999, 1e-8) at a constant rate.
 
 Loss: mean over samples and width of (x − x̂)², plus l1 times the mean over samples and atoms of |z|; as ½‖x − x̂‖² + λ‖z‖₁ of one sample,
-λ = l1·d/(2m) (`conventions.penalty`). `unit`: "faithful" puts atoms back to norm 1 before each forward pass, unseen by gradient and moments,
-as the paper does; "projected" also takes from the gradient of each atom its part along the atom.
+λ = l1·d/(2m) (`conventions.penalty`). `unit`: "faithful" puts atoms back to norm 1 before each forward pass, unseen by gradient and
+moments, as the paper does; "projected" also takes from the gradient of each atom its part along the atom; "free" leaves lengths to the loss.
 O'Neill, Gumran & Klindt (2024), arXiv:2411.13117; written from the description of the methods.
 """
 
@@ -27,7 +27,7 @@ from torch.nn.functional import normalize
 from sparsegap.errors import InputError
 from sparsegap.paper.blocks import from_blocks, per_run, to_blocks
 
-Unit = Literal["faithful", "projected"]
+Unit = Literal["faithful", "projected", "free"]
 Loss = Literal["reconstruction", "cosine", "squares"]
 COLD = -10.0  # logarithm of the codes that sparse coding begins with
 
@@ -78,7 +78,7 @@ class Network:
         kinds = {"reconstruction": RECONSTRUCTION, "cosine": COSINE, "squares": SQUARES}
         self.taken, self.shape = 0, Shape(d, hidden, atoms, int(bias), n)
         learn = given is None and loss == "reconstruction"
-        self.recipe = Recipe(kinds[loss], int(learn), int(learn and unit == "projected"))
+        self.recipe = Recipe(kinds[loss], int(learn), int(learn and unit == "projected"), int(learn and unit != "free"))
         self.x, self.data = to_blocks(x), _places(data, len(x), runs)
         self.target = torch.zeros(len(x), *self.x.shape[1:2], 0, self.x.shape[3]) if target is None else to_blocks(target)
         self.l1, self.rate = per_run(l1, runs), per_run(rate, runs)
@@ -96,7 +96,12 @@ class Network:
 
     @property
     def atoms(self) -> Tensor:
-        return normalize(self._views[-1], dim=2)
+        return normalize(self.rows, dim=2)
+
+    @property
+    def rows(self) -> Tensor:
+        """(r, m, d) atoms as they are; a view."""
+        return self._views[-1]
 
     def codes(self, x: Tensor) -> Tensor:
         """(r, n, m) for x (r, n, d) or (D, n, d) by the data set of each run. 2·m·d operations a sample, or 2·h·(d + m)."""
@@ -143,7 +148,10 @@ class SparseCodes:
         runs, (_, n, d) = len(seeds), x.shape
         learn, self.exponential = given is None, codes == "exponential"
         self.taken, self.n = 0, n
-        self.recipe = CodeRecipe(n, EXPONENTIAL if self.exponential else DESCENT, int(learn), int(learn and unit == "projected"))
+        if unit == "free" and not self.exponential:
+            raise InputError("codes='descent' needs atoms of norm 1: unit must be faithful or projected, not free")
+        kind, moved = (EXPONENTIAL if self.exponential else DESCENT), (int(learn and unit == "projected"), int(learn and unit != "free"))
+        self.recipe = CodeRecipe(n, kind, int(learn), *moved)
         self.x, self.data = to_blocks(x), _places(data, len(x), runs)
         self.l1, self.rate = per_run(l1, runs), per_run(rate, runs)
         whole = (runs, self.x.shape[1], atoms, self.x.shape[3])
