@@ -10,6 +10,7 @@ from abc import abstractmethod
 from dataclasses import fields
 from functools import cached_property
 from math import log10
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
+from sparsegap.saelens_synthetic import SyntheticModel, write
 from sparsegap.source import Sample, Source, Split
 
 Stream = Literal["train", "test", "out", "calibration"]
@@ -58,6 +60,22 @@ class Numbered(Source):
     @abstractmethod
     def codes(self, ids: Ids, stream: Stream) -> Codes:
         """True codes of the numbered samples of a stream."""
+
+    @abstractmethod
+    def as_saelens(self) -> SyntheticModel:
+        """The SyntheticModel of SAELens whose samples have the same distribution. Raises InputError where there is none."""
+
+    def export_saelens(self, folder: str | Path) -> Path:
+        """Write that model as SAELens saves it: `SyntheticModel.load_from_disk(folder)` opens it there, saelens:path=folder here.
+
+        Raises InputError for what SAELens' model cannot say (noise, a fixed number of active atoms or of samples, codes of both signs,
+        other magnitudes than constant and some half-normal ones), and for a folder that holds something else.
+        """
+        if self.noise or self.snr_db is not None:
+            raise InputError(f"SAELens' SyntheticModel has no noise: {self.name} can be written without it")
+        if self.samples is not None:
+            raise InputError(f"SAELens' SyntheticModel draws fresh samples for ever, not the same {self.samples} again: leave samples out")
+        return write(self.as_saelens(), Path(folder))
 
     @property
     def name(self) -> str:

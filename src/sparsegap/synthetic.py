@@ -17,6 +17,7 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.numbered import Ids, Numbered, Stream
+from sparsegap.saelens_synthetic import Firing, SyntheticModel, said
 from sparsegap.true_atoms import Geometry, check_geometry, true_atoms
 
 Magnitudes = Literal["half_normal", "normal", "exponential", "constant", "uniform"]
@@ -99,6 +100,36 @@ class Synthetic(Numbered):
         values = np.empty(indices.shape, np.float32)
         draws.magnitudes(ids, self.key(stream, "magnitudes"), KINDS.index(self.magnitudes), self.signed, counts, values)
         return values
+
+    def firing(self) -> Firing:
+        """When atoms fire, as SAELens says it. Raises InputError where it cannot."""
+        raise InputError(f"SAELens' SyntheticModel cannot say which atoms {self.name} makes active together")
+
+    def as_saelens(self) -> SyntheticModel:
+        if getattr(self, "exact", False):
+            raise InputError(f"SAELens' SyntheticModel has no fixed number of active atoms: {self.name} can be written with exact=false")
+        if not self.nonnegative:
+            raise InputError(f"SAELens' SyntheticModel has magnitudes of at least 0, but those of {self.name} have both signs")
+        if self.scales() is not None:
+            raise InputError("SAELens' SyntheticModel has no rule for magnitudes with a magnitude_exponent: importance is written")
+        firing = self.firing()
+        if self.magnitudes == "constant":
+            return said(firing, self.dictionary, 1.0, 0.0, self.importance, self.seed)
+        if self.magnitudes != "half_normal":
+            raise InputError(f"SAELens' SyntheticModel has normal magnitudes cut off at 0, none that are {self.magnitudes}: constant "
+                             "and half_normal ones are written")
+        return self._half_normal(firing)
+
+    def _half_normal(self, firing: Firing) -> SyntheticModel:
+        """relu(N(0, 1)) is |N(0, 1)| half of the time and else not active: who fires twice as often is active as often as before."""
+        if firing.factor is not None or getattr(self, "scaled", False):
+            raise InputError(f"half_normal magnitudes of {self.name} can only be written where atoms are not correlated and children not "
+                             "scaled, since SAELens' magnitudes put atoms out after it has decided who fires: constant ones are written")
+        most = float(firing.probabilities.max())
+        if most > 0.5:
+            raise InputError(f"half_normal magnitudes can only be written where features fire at most half of the time, not {most:.3g}")
+        doubled = firing._replace(probabilities=2 * firing.probabilities, rule=None)
+        return said(doubled, self.dictionary, 0.0, 1.0, self.importance, self.seed)
 
     def scales(self) -> Tensor | None:
         """(m,) what an atom's magnitudes are multiplied by besides its importance; None for 1."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsegap.errors import InputError
+from sparsegap.saelens_synthetic import Firing, alone_of
 from sparsegap.synthetic import Ids, Stream, Synthetic
 
 
@@ -56,6 +57,15 @@ class Categorical(Synthetic):
         atoms = (np.stack(values, 2) + self.classes * variables[:, :, None]).reshape(len(ids), chances.shape[1]).astype(np.int32)
         counts = counts * at_once
         return atoms, np.minimum(counts, self.active) if self.exact else counts
+
+    def firing(self) -> Firing:
+        if self.exponent:
+            raise InputError("SAELens lets any of the features that fire stay, so that categorical can be written with exponent 0 only")
+        alone = alone_of(self.active / self.variables, self.classes)
+        first = range(0, self.atoms, self.classes)
+        roots = [{"feature_index": None, "mutually_exclusive_children": True,
+                  "children": [{"feature_index": j + c} for c in range(self.classes)]} for j in first]
+        return Firing(np.full(self.atoms, alone), hierarchy={"roots": roots})
 
     def _another(self, first: Ids, chances: NDArray[np.float64]) -> Ids:
         """A value that is not the first, in proportion to the probabilities of those."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sparsegap.errors import InputError
 from sparsegap.firing import filled, runs, zipf_probabilities
+from sparsegap.saelens_synthetic import Firing
 from sparsegap.synthetic import Ids, Stream, Synthetic
 
 FARTHEST = 40.0  # standard deviations: a probability of 1 or 0 in float64
@@ -59,6 +60,18 @@ class Correlated(Synthetic):
         given = (ids, self.key(stream, "support"), *shared, self._thresholds, runs(self.probabilities[:: self.groups]))
         k = self.active if self.exact else 0
         return filled(len(ids), self.active, self.atoms, lambda out, counts: firing.copula(*given, k, out, counts))
+
+    def firing(self) -> Firing:
+        p, exponent = self.probabilities, self.exponent
+        rule = None
+        if exponent:
+            if not p[-1] < p[0] < 1:
+                raise InputError("SAELens computes its thresholds from a rule, and has none for probabilities that are cut off at 1: "
+                                 "choose fewer active atoms or a smaller exponent")
+            rule = {"generator_name": "zipfian", "exponent": exponent, "max_prob": float(p[0]), "min_prob": float(p[-1])}
+        group = np.arange(self.atoms) % self.groups
+        own_group = np.eye(self.groups) * (self.within - self.between) ** 0.5
+        return Firing(p, np.hstack([self.loadings, own_group])[group], np.full(self.atoms, 1 - self.within), rule=rule)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:

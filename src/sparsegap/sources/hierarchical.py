@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsegap.errors import InputError
 from sparsegap.firing import filled, runs, zipf_probabilities
+from sparsegap.saelens_synthetic import Firing, alone_of
 from sparsegap.synthetic import MEAN_SIZES, Ids, Stream, Synthetic
 
 
@@ -52,6 +53,18 @@ class Hierarchical(Synthetic):
         if self.active > most:
             raise InputError(f"these trees and free atoms have {most:.4g} active atoms in the mean where every root is active: "
                              f"active must be at most that, not {self.active}")
+
+    def firing(self) -> Firing:
+        alone = alone_of(self.child, self.branching) if self.exclusive else self.child
+        below = np.full(int(self.offsets[-1]) - self.trees, alone)
+        probabilities = np.concatenate([self._tops[: self.trees], below, self._tops[self.trees :]])
+        nodes: list[dict[str, Any]] = [{"feature_index": j} for j in range(int(self.offsets[-1]))]
+        for level in range(self.depth):
+            for i, j in enumerate(range(int(self.offsets[level]), int(self.offsets[level + 1]))):
+                first = int(self.offsets[level + 1]) + i * self.branching
+                nodes[j] |= {"children": nodes[first : first + self.branching], "scale_children_by_parent": self.scaled,
+                             "mutually_exclusive_children": self.exclusive and self.branching > 1}
+        return Firing(probabilities, hierarchy={"roots": nodes[: self.trees]})
 
     @cached_property
     def offsets(self) -> Ids:

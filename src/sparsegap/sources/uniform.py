@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsegap.saelens_synthetic import Firing
 from sparsegap.synthetic import Ids, Stream, Synthetic
 
 
@@ -14,10 +15,7 @@ from sparsegap.synthetic import Ids, Stream, Synthetic
 class Uniform(Synthetic):
     """x = z·atoms + noise, the support of z uniform: exactly `active` atoms, or with exact=false each atom with probability active/atoms.
 
-    atoms, width: of unit Gaussian atoms. magnitudes: half_normal |N(0, 1)|, normal, exponential (mean 1), constant 1, uniform on (0, 1);
-    signed gives each a random sign. noise: standard deviation in every coordinate as a share of the root mean square of the noiseless x, so
-    that the signal-to-noise ratio is 1/noise². coherence: about the mean cosine of two atoms. samples: none for fresh samples for ever, or
-    the size of a data set that is used again each epoch in another order.
+    See `Synthetic` for the other options. A sample costs 2·active draws.
     The paper's toy: O'Neill, Gumran & Klindt (2024), arXiv:2411.13117: uniform:atoms=16,width=8,active=3,samples=1024.
     """
 
@@ -27,3 +25,6 @@ class Uniform(Synthetic):
         from sparsegap.kernels import draws
 
         return draws.members(ids, self.key(stream, "support"), self.atoms, self.active, self.exact)
+
+    def firing(self) -> Firing:
+        return Firing(np.full(self.atoms, self.active / self.atoms))

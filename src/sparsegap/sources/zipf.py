@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsegap.errors import InputError
+from sparsegap.firing import filled, runs, zipf_probabilities
+from sparsegap.saelens_synthetic import Firing
 from sparsegap.synthetic import Ids, Stream, Synthetic
 
 
@@ -18,14 +20,16 @@ from sparsegap.synthetic import Ids, Stream, Synthetic
 class Zipf(Synthetic):
     """x = z·atoms + noise, atom j drawn with weight (1 + j)^−exponent: `active` of them, one after the other without replacement.
 
+    exact=false: each atom for itself with probability min(1, c·(1 + j)^−exponent), `active` together in the mean.
     magnitude_exponent: atom j's magnitudes are multiplied by ((1 + j)^−magnitude_exponent + floor)/(1 + floor); 0 leaves them as they are.
-    The other options are those of `uniform`. Zipf (1949); in sparse coding as in O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, which
+    See `Synthetic` for the other options. Zipf (1949); in sparse coding as in O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, which
     has exponent 1 in both and adds .1 to the weight of the magnitudes: zipf:atoms=16,width=8,active=3,magnitude_exponent=1.
     """
 
     exponent: float = 1.0
     magnitude_exponent: float = 0.0
     floor: float = 0.1
+    exact: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,8 +38,12 @@ class Zipf(Synthetic):
                 raise InputError(f"zipf needs {option} of at least 0 and below 20, not {getattr(self, option)}")
 
     def supports(self, ids: Ids, stream: Stream) -> tuple[NDArray[np.int32], Ids]:
-        from sparsegap.kernels import draws
+        from sparsegap.kernels import draws, firing
 
+        if not self.exact:
+            p, key = self.probabilities, self.key(stream, "support")
+            return filled(len(ids), self.active, self.atoms, lambda out, counts: firing.independent(
+                ids, key, np.arange(self.atoms), p, runs(p), out, counts))
         out = np.empty((len(ids), self.active), np.int32)
         draws.weighted_supports(ids, self.key(stream, "support"), *self._tables, self._weights, out)
         return out, np.full(len(ids), self.active, np.int64)
@@ -45,6 +53,14 @@ class Zipf(Synthetic):
             return None
         ranks = torch.arange(1, self.atoms + 1, dtype=torch.float64)
         return ((ranks**-self.magnitude_exponent + self.floor) / (1 + self.floor)).float()
+
+    def firing(self) -> Firing:
+        return Firing(self.probabilities)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(m,) how often atoms are active with exact=false."""
+        return zipf_probabilities(self.atoms, self.active, self.exponent)
 
     @property
     def _weights(self) -> NDArray[np.float64]:
