@@ -31,9 +31,10 @@ class Columns:
         measured = {column for each in experiments.values() for column in each.columns or ()}
         options = {option for each in experiments.values() for option in each.annotations}
         axes = {axis for sweep in (declared.study.sweep, *(block.sweep for block in declared.study.trials)) for axis in sweep}
-        values = {column: found for column, found in _values(declared.name, products).items() if column not in measured}
-        unknown = not experiments or any(each.columns is None for each in experiments.values())
-        return cls({*options, *axes, *measured, *PLACE, "seed"}, values if sure else {}, unknown)
+        unsaid = [each for each in experiments.values() if each.columns is None]
+        values = {column: found for column, found in _values(declared.name, products).items()
+                  if column not in measured and (column in (*axes - options, *PLACE) or all(column in each.annotations for each in unsaid))}
+        return cls({*options, *axes, *measured, *PLACE, "seed"}, values if sure else {}, bool(unsaid) or not experiments)
 
     def column(self, name: Any) -> Iterator[str]:
         """A sentence where no trial has the column."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -54,12 +55,6 @@ def _said_name(text: str) -> str:
     return text
 
 
-def _named(tables: dict[str, Any]) -> dict[str, Any]:
-    for name in tables:
-        _said_name(name)
-    return tables
-
-
 def _axis(values: list[Any]) -> list[Any]:
     if not values:
         raise ValueError("is an empty list: there would be no trial")
@@ -96,8 +91,8 @@ Name = Annotated[str, AfterValidator(_name)]
 SaidName = Annotated[str, AfterValidator(_said_name)]
 Value = Annotated[Any, AfterValidator(require_value)]
 Options = dict[str, Value]
-Axes = Annotated[dict[str, Annotated[list[Any], AfterValidator(_axis)]], AfterValidator(_named)]
-Variants = Annotated[dict[str, Options], AfterValidator(_named)]
+Axes = dict[SaidName, Annotated[list[Any], AfterValidator(_axis)]]
+Variants = dict[SaidName, Options]
 SomeSeeds = Annotated[list[int], BeforeValidator(_seeds)]
 
 
@@ -248,17 +243,43 @@ def _annotation(key: str) -> Any:
 
 
 def _part(annotation: Any, value: Any, where: str, faults: list[Fault]) -> Any:
-    """The value read strictly, or None and its faults told."""
+    """The value read strictly; else its faults are told, and what is left of it without them is returned, or None."""
+    reader, known = TypeAdapter(annotation), list(getattr(annotation, "model_fields", ()))
     try:
-        return TypeAdapter(annotation).validate_python(value, strict=True)
+        return reader.validate_python(value, strict=True)
     except ValidationError as error:
-        known = list(getattr(annotation, "model_fields", ()))
-        faults += [Fault(_place(where, each["loc"]), _sentence(dict(each), known)) for each in error.errors()]
+        found = error.errors()
+    faults += [Fault(_place(where, each["loc"]), _sentence(dict(each), known)) for each in found]
+    if annotation in (Figure, Claim):
+        return None  # what is left of one means something else
+    try:
+        paths = {_path(each["loc"]) for each in found}
+        return reader.validate_python(_without(value, sorted(paths, key=repr, reverse=True)), strict=True)
+    except ValidationError:
         return None
 
 
+def _path(steps: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The place of an error; that of a key is the key's."""
+    return steps[:-1] if steps and steps[-1] == "[key]" else steps
+
+
 def _place(where: str, steps: tuple[int | str, ...]) -> str:
-    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in _path(steps))
+
+
+def _without(value: Any, paths: list[tuple[int | str, ...]]) -> Any:
+    """A copy of tables without what stands at these places; None where one of them is not there to be left out."""
+    left = deepcopy(value)
+    for path in paths:
+        holder = left
+        try:
+            for step in path[:-1]:
+                holder = holder[step]
+            del holder[path[-1]]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return left
 
 
 def _sentence(error: dict[str, Any], known: list[str]) -> str:
@@ -270,6 +291,8 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
         return f"is no key here; the keys are: {', '.join(known)}" if len(error["loc"]) == 1 else "is no key here"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
+    if kind == "literal_error":
+        return f"must be {error['ctx']['expected']}, not {shown(error['input'])}"
     wanted = {"string_type": "a string", "dict_type": "a table", "model_type": "a table", "list_type": "a list"}.get(kind)
     return f"must be {wanted}, not {shown(error['input'])}" if wanted else message[0].lower() + message[1:]
 
