@@ -254,7 +254,7 @@ def _part(annotation: Any, value: Any, where: str, faults: list[Fault]) -> Any:
         return None  # what is left of one means something else
     try:
         paths = {_path(each["loc"]) for each in found}
-        return reader.validate_python(_without(value, sorted(paths, key=repr, reverse=True)), strict=True)
+        return reader.validate_python(_without(value, sorted(paths, key=_in_order, reverse=True)), strict=True)
     except ValidationError:
         return None
 
@@ -266,6 +266,10 @@ def _path(steps: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 def _place(where: str, steps: tuple[int | str, ...]) -> str:
     return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in _path(steps))
+
+
+def _in_order(path: tuple[int | str, ...]) -> list[str]:
+    return [str(step).zfill(6) for step in path]
 
 
 def _without(value: Any, paths: list[tuple[int | str, ...]]) -> Any:
