@@ -144,12 +144,12 @@ def test_noise_in_decibels_is_the_same_noise(name: str) -> None:
 @every
 def test_shifted_samples_are_other_ones_or_refused_in_one_sentence(name: str) -> None:
     source = small(name)
-    try:
-        out = source.test(50, "out")
-    except InputError as error:
-        assert "split must be 'in', not 'out'" in str(error)
-    else:
-        assert same(source.test(50, "out"), out) and not torch.equal(out.x, source.test(50, "in").x)
+    if name not in ("compositional", "correlated", "hierarchical", "categorical"):
+        with pytest.raises(InputError, match="split must be 'in', not 'out'"):
+            source.test(50, "out")
+        return
+    out = source.test(50, "out")
+    assert same(source.test(50, "out"), out) and not torch.equal(out.x, source.test(50, "in").x)
 
 
 @every
