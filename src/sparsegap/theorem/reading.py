@@ -21,7 +21,7 @@ from sparsegap.encoders.relu import ReLU
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
 
-EXACT_ENTRIES = 1 << 25  # weights up to so many numbers are read in float64
+EXACT_ENTRIES = 1 << 21  # weights up to so many numbers are read in float64, others as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class LinearNonlinear:
 
 
 def read(encoder: Encoder) -> LinearNonlinear:
-    """The reading of an encoder of the library whose active values are affine in x; a copy of it in float64 is what `run` runs.
+    """The reading of an encoder of the library whose active values are affine in x, with a copy of it to run, in float64 where it is small.
 
     Those are relu, jumprelu, topk, batch_topk, prolu, gated, and lista of depth 1, which is one ISTA step from zero, for codes ≥ 0.
     Raises InputError for any other, which the theorem does not speak of. One of one's own, gated as it likes, is read by hand:

@@ -20,10 +20,10 @@ from sparsegap.theorem.bound import least_worst_error
 from sparsegap.theorem.columns import Columns, columns
 from sparsegap.theorem.reading import LinearNonlinear
 
-TRIED = 2048  # pairs that are run where a gate looks at more than one value
+TRIED = 1024  # pairs that are run where a gate looks at more than one value
 ALL_ENTRIES = 1 << 24  # and all of them up to so many codes
 RUN_ENTRIES = 1 << 23
-ROUNDING = 1e-9
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def worst_input(reading: LinearNonlinear, dictionary: Dictionary, *, size: float
         one, two = (_worst_of(reading, dictionary, _most_suspicious(part, 1), size) for part in _parted(kinds))
         predicted, tried = max(float(kind.predicted().max()) for kind in kinds), 2
     pairs, every = found.sources * (found.sources - 1) // 2, len(found.latents) == found.sources
-    exact = every and (reading.cut is not None or tried >= pairs)
+    exact = every and (reading.cut is not None or tried >= pairs or max(one.error, two.error) >= upper * (1 - ROUNDING))
     return Worst(one, two, predicted, universal if every else 0.0, lower, upper, exact, tried, len(found.latents), pairs)
 
 
