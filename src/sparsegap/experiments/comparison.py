@@ -20,6 +20,7 @@ from sparsegap.source import Source, parse_source
 VERSION = 1
 Row = dict[str, Any]
 Scenario = Literal["truth", "known", "distilled", "supervised", "learned"]
+COUNTING = ("topk", "batch_topk")
 COUNTED, TIMED, CALIBRATION, FAR = 128, 1024, 1024, 1 << 30
 SCORES = {
     "latent_mcc": "code_mcc", "latent_mcc_chance": "code_mcc_chance", "dictionary_mcc": "dictionary_mcc",
@@ -45,7 +46,8 @@ class Learned:
 
 def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "learned", readers: list[str] | None = None,
                k: float | None = None, model_atoms: int | None = None, steps: int = 500, batch: int | None = None,
-               rate: float | None = None, options: list[str] | None = None, test: int = 4096, seeds: list[int]) -> list[Row]:
+               rate: float | None = None, options: list[str] | None = None, test: int = 4096, name: str | None = None,
+               seeds: list[int]) -> list[Row]:
     """Codes and atoms that a learner recovers from a source with a known truth, with what training and reading cost.
 
     source: as `sparsegap fit --source` takes it, "uniform:atoms=1000,width=200,active=20"; its seed is the trial's.
@@ -53,11 +55,11 @@ def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "lear
     encoder on the true atoms; "distilled", the same from OMP's codes; "supervised", from the true codes; "truth": true atoms and nothing
     learned. readers: ways to read the atoms, by default the encoder's own where there is one, else omp; see `sparsegap.reading`.
     k: active atoms, by default the source's. model_atoms: size of the learned dictionary, by default the source's. options: of the
-    learner, name=value. test: held-out samples. One row a seed and reader; flops_inference, seconds_inference: of one sample, operations
+    learner, name=value. test: held-out samples. name: what to call the learner in the column `method`. One row a seed and reader; flops_inference, seconds_inference: of one sample, operations
     counted and seconds measured apart; epu: seconds in units of a float32 encoder pass.
     """
-    names = readers or (["own"] if scenario != "truth" and _is_encoder(learner) else ["omp"])
-    unknown = [name for name in names if name not in READINGS]
+    ways = readers or (["own"] if scenario != "truth" and _is_encoder(learner) else ["omp"])
+    unknown = [way for way in ways if way not in READINGS]
     if unknown:
         raise InputError(f"there is no way to read called '{unknown[0]}'; there are: {', '.join(READINGS)}")
     rows: list[Row] = []
@@ -68,28 +70,31 @@ def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "lear
             raise InputError(f"{source} has no one number of active atoms: say k")
         made = _learn(truth, learner, scenario, active, model_atoms, steps, batch, rate, options or [], seed)
         calibration = truth.batch(FAR // CALIBRATION, CALIBRATION).x
-        for name in names:
-            encoder = reading(name, made.encoder, made.dictionary, active, calibration)
-            rows.append({"seed": seed, "reader": name, "method": learner if name == "own" else _label(name, learner, scenario)}
+        for way in ways:
+            encoder = reading(way, made.encoder, made.dictionary, active, calibration)
+            rows.append({"seed": seed, "reader": way, "method": _label(way, name or learner, scenario, learner)}
                         | _scores(truth, encoder, made, test) | _price(encoder, made, truth))
     return rows
 
 
 def flops(**options: Any) -> float:
-    """Training by the products of a step, reading by four passes over the atoms."""
+    """Training by the products of a step, sparse ones where the encoder counts; reading by four passes over the atoms."""
     source = parse_source(options["source"])
     atoms, width, seeds = options["model_atoms"] or source.n_atoms, source.width, len(options["seeds"])
-    batch = options["batch"] or 1024
     steps = 0 if options["scenario"] == "truth" else options["steps"]
-    return float(seeds * 2 * atoms * width * (4.0 * steps * batch + 10.0 * options["test"] * len(options["readers"] or [""])))
+    passes = 3.5 if not _is_encoder(options["learner"]) else 1.5 if options["learner"] in COUNTING else 4.0
+    reading_passes = 4.0 * options["test"] * len(options["readers"] or [""])
+    return float(seeds * 2 * atoms * width * (passes * steps * (options["batch"] or 1024) + reading_passes))
 
 
 def _is_encoder(learner: str) -> bool:
     return learner in names_of("encoders")
 
 
-def _label(reader: str, learner: str, scenario: str) -> str:
-    return reader if scenario == "truth" or not _is_encoder(learner) else f"{learner}+{reader}"
+def _label(reader: str, name: str, scenario: str, learner: str) -> str:
+    if reader == "own":
+        return name
+    return reader if scenario == "truth" or not _is_encoder(learner) else f"{name}+{reader}"
 
 
 def _learn(truth: Source, learner: str, scenario: str, k: float, model_atoms: int | None, steps: int, batch: int | None,
