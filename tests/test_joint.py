@@ -193,6 +193,15 @@ def test_the_loss_of_prefixes_is_the_mean_over_nested_reconstructions() -> None:
     assert float(outcome.fvu) == pytest.approx(wanted[-1], rel=1e-4)
 
 
+@pytest.mark.parametrize("encoder", ["relu", "jumprelu", "prolu"])
+def test_an_encoder_that_does_not_count_begins_near_k(encoder: str) -> None:
+    x, _ = sparse_data(1024)
+    learner = Joint(task(batch=1024), encoder=encoder)
+    learner.begin(x)
+    active = float(learner.result()[0].encode(x).l0().double().mean())
+    assert 1.5 * K < active < 2.5 * K
+
+
 def test_atoms_begun_anew_are_missing_directions_without_a_past() -> None:
     x, _ = sparse_data(200)
     learner = Joint(task(batch=200), rate=1e-3, revive="resample", dead_after=100)
