@@ -221,7 +221,8 @@ def _figures(plan: Plan, made: Checkpoint, source: Source | None, test: Path | N
     if source is not None:
         from sparsegap.recovery import recovery
 
-        scores = recovery(source, _reader(plan, made), made.dictionary, with_chance=False)
+        parts = ("dictionary", "codes", "supports", "reconstruction")
+        scores = recovery(source, _reader(plan, made), made.dictionary, parts=parts, with_chance=False)
         found |= {"FVU on fresh rows": f"{scores['fvu']:.3f}"} | {said: f"{scores[name]:.3f}" for name, said in TOLD.items()}
     return found
 
