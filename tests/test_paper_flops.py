@@ -123,6 +123,11 @@ def test_a_whole_step_counted_operator_by_operator(name: str, biases: bool) -> N
     assert bill.step < ours.flops < bill.step + elementwise
 
 
+@pytest.mark.parametrize(("name", "units"), [("sae", N), ("mlp32", N + 32), ("sc", 0)])
+def test_a_bias_is_added_forward_and_summed_backward_and_moved(name: str, units: int) -> None:
+    assert counted_bill(**of(name), biases=True).step - counted_bill(**of(name)).step == units * (2 * BATCH + ADAM)
+
+
 def test_an_iteration_of_inference_counted_operator_by_operator() -> None:
     generator = torch.Generator().manual_seed(0)
     logs, x = torch.randn(BATCH, N, generator=generator).requires_grad_(), torch.randn(BATCH, M, generator=generator)
@@ -134,6 +139,8 @@ def test_an_iteration_of_inference_counted_operator_by_operator() -> None:
     one = counted_bill(method="sc", log_codes=True, iterations=1, **TOY).inference
     assert ours.matmul_flops == BATCH * 4 * N * M
     assert one == 4 * N * M + 14 * N
+    plain, exponential = (counted_bill(method="sc", log_codes=log_codes, **TOY).step for log_codes in (False, True))
+    assert exponential - plain == BATCH * 2 * N  # the same in training
     assert one < ours.flops / BATCH < 900  # equation 31 says 704
 
 

@@ -336,6 +336,52 @@ def test_trend_along_the_steps_of_a_curve() -> None:
     assert refused.status == "not shown" and "log = false" in refused.sentence
 
 
+# Ratios.
+
+
+DEARER = rows({"sc": 1000 * np.exp(LUCK + NOISE), "sae": 100 * np.exp(LUCK)})
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "says"),
+    [
+        ({"b": SAE}, "confirmed", "score of method=sc is 10 times that of method=sae"),
+        ({"b": SAE, "margin": 9.9}, "confirmed", "more than 9.9 times is claimed"),
+        ({"b": SAE, "margin": 10.1}, "refuted", "more than 10.1 times is claimed"),
+        ({"a": SAE, "b": SC}, "refuted", "is 0.1 times that of"),
+        ({"value": 900.0}, "confirmed", "more than 900 is claimed"),
+        ({"value": 900.0, "margin": 2.0}, "refuted", "more than 1,800 is claimed"),
+        ({"kind": "equivalent", "value": 900.0, "margin": 1.3}, "confirmed", "a factor up to 1.3 from 900 counts as none"),
+        ({"kind": "equivalent", "b": SAE, "margin": 9.9}, "refuted", "a factor up to 9.9 counts as none"),
+        ({"kind": "about", "b": SAE, "value": 10.0}, "confirmed", "divided by that of method=sae, is 10 (a new run"),
+        ({"kind": "about", "b": SAE, "low": 9.0, "high": 11.0}, "confirmed", "the original's range is 9 to 11"),
+        ({"kind": "about", "b": SAE, "value": 10.2}, "refuted", "the original has 10.2"),
+    ],
+)
+def test_ratios_are_differences_of_logarithms(more: dict[str, Any], status: str, says: str) -> None:
+    verdict = judge(claim(**{"ratio": True, **more}), DEARER)
+    assert verdict.status == status and says in verdict.sentence
+
+
+def test_the_interval_of_a_ratio() -> None:
+    verdict, theirs = judge(claim(b=SAE, ratio=True), DEARER), stats.ttest_1samp(NOISE, 0).confidence_interval()
+    assert (verdict.estimate, verdict.low, verdict.high) == pytest.approx((10, 10 * np.exp(theirs.low), 10 * np.exp(theirs.high)))
+    flat = judge(claim(b=SAE, ratio=True, margin=10), DEARER)
+    assert flat.status == "not shown" and flat.detectable == pytest.approx(np.exp(1.6816 * NOISE.std(ddof=1)), rel=1e-4)
+    assert "So many find a factor of 1" in flat.sentence
+    negative = judge(claim(b=SAE, ratio=True), rows({"sc": -1.0, "sae": 1.0}))
+    assert negative.status == "not shown" and "score reaches -1, of which there is no ratio" in negative.sentence
+
+
+def test_growth_by_a_factor() -> None:
+    found = [row | {"score": row["hidden"] ** (1.0 + 0.001 * row["seed"])} for row in widths(0.0)]
+    verdict = judge(claim("trend", x="hidden", ratio=True, margin=1.9), found)
+    assert verdict.status == "confirmed" and verdict.estimate == pytest.approx(2**1.0015)
+    assert "grows by the factor 2 for each doubling of hidden" in verdict.sentence and "more than 1.9 is claimed" in verdict.sentence
+    down = judge(claim("trend", x="hidden", ratio=True, margin=1.9, direction="down"), found)
+    assert down.status == "refuted" and "less than 0.526 is claimed" in down.sentence
+
+
 # Many claims.
 
 
@@ -374,6 +420,8 @@ def test_what_does_not_survive_correction_says_so() -> None:
         ({"kind": "about", "low": 1.0}, "both low and high"),
         ({"kind": "about", "low": 1.0, "high": 0.0}, "low=1.0 above high=0.0"),
         ({"kind": "about", "value": 1.0, "margin": 0.1}, "takes no margin"),
+        ({"b": SAE, "ratio": True, "margin": 0.5}, "a factor where ratio is true"),
+        ({"value": -1.0, "ratio": True}, "above 0 where ratio is true"),
         ({"kind": "trend"}, "needs x"),
         ({"kind": "bigger"}, "'greater', 'about', 'equivalent' or 'trend'"),
         ({"b": SAE, "wether": 1}, "Extra inputs"),

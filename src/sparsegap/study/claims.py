@@ -17,6 +17,8 @@ class Claim(BaseModel):
     kind: "greater" (than b, or than `value`, by more than `margin`), "about" (`value` is what a new run could give, or the mean lies within
     `low` and `high`), "equivalent" (to b, or to `value`, up to `margin`), "trend" (in `x`, `direction` "up" or "down", by more than
     `margin` for each doubling of x, or for each unit with log=false).
+    ratio: compare a / b instead of a − b, by logarithms, with figures and margins that are factors ("greater" by more than `margin` times,
+    "equivalent" up to a factor `margin`; 0 stands for 1); a trend then grows by a factor.
     a, b: columns and the values they must have; a list means any of them, "none" means empty. at: which row of a curve counts: the "last"
     step, the "max", the "min", the "best" (the smaller of an error or a cost, else the greater), or columns such as {step = 8000}.
     paired: pair the runs of a and b by seed (None: where they share seeds). each: columns whose every value gets its own verdict.
@@ -37,6 +39,7 @@ class Claim(BaseModel):
     x: str | None = None
     direction: Literal["up", "down"] = "up"
     log: bool = True
+    ratio: bool = False
     paired: bool | None = None
     each: list[str] = [EACH]
 
@@ -49,6 +52,10 @@ class Claim(BaseModel):
     def _has_what_its_kind_needs(self) -> Claim:
         if fault := _FAULTS[self.kind](self):
             raise ValueError(f"a claim of kind '{self.kind}' {fault}")
+        if self.ratio and 0 < self.margin < 1:
+            raise ValueError(f"margin is a factor where ratio is true, so at least 1, not {self.margin}")
+        if self.ratio and any(each is not None and each <= 0 for each in (self.value, self.low, self.high)):
+            raise ValueError("value, low and high are above 0 where ratio is true")
         if self.b is not None and self.b == self.a:
             raise ValueError(f"a and b select the same rows: {self.a}")
         return self

@@ -18,7 +18,7 @@ from sparsegap.study.values import NONE
 Values = NDArray[np.float64]
 Key = tuple[str, ...]
 STEP, SEED = "step", "seed"
-LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "l0", "l1", "seconds", "flops", "epu")
+LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "l0", "l1_norm", "seconds", "flops", "epu")
 LISTED = 12  # values that a sentence names
 
 
@@ -151,11 +151,9 @@ def _side(claim: Claim, wanted: Filter, table: Table) -> list[Row]:
     rows = [row for row in rows if _number(row.get(claim.metric)) is not None]
     if not rows:
         raise Lacking(f"the rows with {selected(wanted) or 'these columns'} have no {claim.metric}")
-    return (
-        rows
-        if isinstance(claim.at, dict) or claim.x == STEP
-        else _at(rows, claim, [*table.identity, claim.x] if claim.x else table.identity)
-    )
+    if isinstance(claim.at, dict) or claim.x == STEP:
+        return rows
+    return _at(rows, claim, [*table.identity, claim.x] if claim.x else table.identity)
 
 
 def _at(rows: list[Row], claim: Claim, names: Sequence[str]) -> list[Row]:

@@ -33,12 +33,17 @@ def _side(metric: str, side: str) -> str:
 def _seen(claim: Claim, verdict: Verdict) -> str:
     estimate = verdict.estimate or 0.0
     a = _side(claim.metric, selected(claim.a))
-    subject = a if claim.b is None else f"{a}, less that of {selected(claim.b) or 'all rows'},"
+    joined = ", divided by that of" if claim.ratio else ", less that of"
+    subject = a if claim.b is None else f"{a}{joined} {selected(claim.b) or 'all rows'},"
     if claim.kind == "trend":
         step = f"each doubling of {claim.x}" if claim.log else f"each unit of {claim.x}"
+        if claim.ratio:
+            return f"{subject} grows by the factor {_figure(estimate)} for {step}"
         return f"{subject} {'rises' if estimate >= 0 else 'falls'} by {_figure(abs(estimate))} for {step}"
     if claim.b is None or claim.kind == "about":
         return f"{subject} is {_figure(estimate)}"
+    if claim.ratio:
+        return f"{a} is {_figure(estimate)} times that of {selected(claim.b) or 'all rows'}"
     return f"{a} is {_figure(abs(estimate))} {'above' if estimate >= 0 else 'below'} that of {selected(claim.b) or 'all rows'}"
 
 
@@ -71,6 +76,8 @@ def _runs(n: int, design: str) -> str:
 def _claimed(claim: Claim, verdict: Verdict) -> str:
     """The threshold, where it is not plain from the words of the claim."""
     centre = claim.value or 0.0
+    if claim.ratio and claim.kind != "about":
+        return _claimed_factor(claim)
     if claim.kind == "about" and claim.value is None:
         return f"; the original's range is {_figure(claim.low)} to {_figure(claim.high)}"
     if claim.kind == "about":
@@ -80,6 +87,16 @@ def _claimed(claim: Claim, verdict: Verdict) -> str:
     if claim.kind == "trend":
         return f"; more than {_figure(claim.margin)} is claimed" if claim.margin else ""
     return f"; more than {_figure(centre + claim.margin)} is claimed" if centre + claim.margin or claim.b is None else ""
+
+
+def _claimed_factor(claim: Claim) -> str:
+    margin = claim.margin or 1.0
+    if claim.kind == "equivalent":
+        return f"; a factor up to {_figure(margin)}{f' from {_figure(claim.value)}' if claim.value is not None else ''} counts as none"
+    if claim.kind == "trend":
+        beyond = "more than" if claim.direction == "up" else "less than"
+        return f"; {beyond} {_figure(margin if claim.direction == 'up' else 1 / margin)} is claimed"
+    return f"; more than {_figure((claim.value or 1.0) * margin)}{' times' if claim.b is not None else ''} is claimed"
 
 
 def _notes(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
@@ -97,7 +114,8 @@ def _notes(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
         yield _exact(verdict)
     if verdict.status == "not shown" and verdict.detectable is not None:
         needed = "no number of runs would show" if verdict.needed is None else f"{count(verdict.needed)} would be needed for"
-        yield f"So many find a distance of {significant(verdict.detectable)} in 80 % of cases; {needed} the one seen."
+        what = "a factor" if claim.ratio else "a distance"
+        yield f"So many find {what} of {significant(verdict.detectable)} in 80 % of cases; {needed} the one seen."
     if _rests_on_p(verdict) and verdict.p_corrected is not None and verdict.p_corrected >= ALPHA:
         yield f"It does not survive the correction for {family} claims."
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import exp, log, sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +30,8 @@ class Verdict:
     """What the rows say of one claim at one place.
 
     where: the values of the columns `each`, with which the verdict goes. estimate, low, high: the difference a − b, or the metric of a
-    where there is no b, or the slope of a trend, with its 95 % interval (90 % for "equivalent", the range of a new run for "about").
+    where there is no b, or the slope of a trend (factors where the claim is one of ratios), with its 95 % interval (90 % for "equivalent",
+    the range of a new run for "about").
     n: runs, pairs of them, of the smaller side, or slopes. design: "paired", "unpaired", "one side", "slopes" (one a seed) or "points".
     p: two-sided t test against the threshold ("equivalent": the larger of two one-sided ones); p_corrected: Holm's over all claims of the
     study but "about". exact_p, exact_least: sign flips or permuted labels, and the least that so few runs can reach. effect in standard
@@ -66,8 +67,17 @@ def verdicts(claims: Sequence[Claim], records: Records) -> list[Verdict]:
     found = [(claim, verdict) for claim in claims for verdict in _of_claim(claim, table)]
     corrected = statistics.holm([None if claim.kind == "about" else verdict.p for claim, verdict in found])
     family = sum(p is not None for p in corrected)
-    full = [(claim, replace(verdict, p_corrected=p)) for (claim, verdict), p in zip(found, corrected, strict=True)]
+    full = [(claim, replace(_in_units(claim, verdict), p_corrected=p)) for (claim, verdict), p in zip(found, corrected, strict=True)]
     return [verdict if verdict.sentence else replace(verdict, sentence=sentence(claim, verdict, family)) for claim, verdict in full]
+
+
+def _in_units(claim: Claim, verdict: Verdict) -> Verdict:
+    """Factors instead of differences of logarithms."""
+    if not claim.ratio:
+        return verdict
+    names = ("estimate", "low", "high", "detectable")
+    factors: dict[str, Any] = {name: exp(value) for name in names if (value := getattr(verdict, name)) is not None}
+    return replace(verdict, **factors)
 
 
 def _of_claim(claim: Claim, table: Table) -> list[Verdict]:
@@ -93,53 +103,55 @@ def _lacking(claim: Claim, place: Mapping[str, Any], lacking: Lacking) -> Verdic
 
 def _greater(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     """Confirmed where the interval of a − b, or of a, lies above the threshold."""
-    seen = observe(claim, table, place)
-    threshold = (claim.value or 0.0) + claim.margin
+    seen = _observed(claim, table, place)
+    threshold = _centre(claim) + _margin(claim)
     return _against(claim, place, _estimate(seen), threshold, +1, _described(seen, threshold))
 
 
 def _trend(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     """Confirmed where the interval of the slope lies beyond the margin in the claimed direction."""
     found, sign = curves(claim, table, place), +1 if claim.direction == "up" else -1
+    if claim.ratio:
+        found = [replace(curve, y=_logarithms(curve.y, claim)) for curve in found]
     if claim.log and any((curve.x <= 0).any() for curve in found):
         raise Lacking(f"{claim.x} reaches 0, which has no logarithm: give the claim log = false")
     estimate, design, test = _slope(found, claim.log)
     x, y = np.concatenate([curve.x for curve in found]), np.concatenate([curve.y for curve in found])
     described = _Described(design, 1, test, statistics.tau(x, y), "Kendall's τ", paired=True)
-    return _against(claim, place, estimate, sign * claim.margin, sign, described)
+    return _against(claim, place, estimate, sign * _margin(claim), sign, described)
 
 
 def _equivalent(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     """Confirmed where the 90 % interval lies within the margin: two one-sided tests at 5 %."""
-    seen = observe(claim, table, place)
-    estimate, centre = _estimate(seen), claim.value or 0.0
+    seen = _observed(claim, table, place)
+    estimate, centre, margin = _estimate(seen), _centre(claim), _margin(claim)
     interval = estimate.interval(1 - 2 * ALPHA)
     status: Status = "not shown"
     if interval.low is not None and interval.high is not None:
-        inside = centre - claim.margin < interval.low and interval.high < centre + claim.margin
-        outside = interval.high <= centre - claim.margin or interval.low >= centre + claim.margin
+        inside = centre - margin < interval.low and interval.high < centre + margin
+        outside = interval.high <= centre - margin or interval.low >= centre + margin
         status = "confirmed" if inside else "refuted" if outside else "not shown"
-    p = replace(estimate, value=estimate.value - centre).equivalence(claim.margin)
+    p = replace(estimate, value=estimate.value - centre).equivalence(margin)
     described = replace(_described(seen, centre), test=None)
     return _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=p)
 
 
 def _about(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     """Confirmed where a new run of ours could give the original's figure, or our mean lies within the original's range."""
-    seen = observe(claim, table, place)
+    seen = _observed(claim, table, place)
     if seen.b is not None and not seen.paired:
         raise Lacking("the scatter of a difference is that of pairs, and the two sides share too few seeds")
     values, estimate = _singles(seen), _estimate(seen)
-    described = replace(_described(seen, claim.value or 0.0), test=None)
+    described = replace(_described(seen, _centre(claim)), test=None)
     if claim.value is None:
         interval, status = estimate.interval(), _within(claim, estimate)
         return _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=None)
     new = statistics.prediction(values)
     status = "not shown"
     if len(values) >= ENOUGH_TO_PREDICT and new.low is not None and new.high is not None:
-        status = "confirmed" if new.low <= claim.value <= new.high else "refuted"
+        status = "confirmed" if new.low <= _centre(claim) <= new.high else "refuted"
     scatter = replace(estimate, error=None if estimate.error is None else estimate.error * sqrt(len(values) + 1))
-    return _verdict(claim, place, status, estimate, described, low=new.low, high=new.high, p=scatter.p(claim.value))
+    return _verdict(claim, place, status, estimate, described, low=new.low, high=new.high, p=scatter.p(_centre(claim)))
 
 
 JUDGES: dict[str, Callable[[Claim, Table, Mapping[str, Any]], Verdict]] = {
@@ -160,6 +172,33 @@ class _Described:
     effect: float | None
     effect_name: str
     paired: bool
+
+
+def _observed(claim: Claim, table: Table, place: Mapping[str, Any]) -> Observed:
+    """Figures of both sides, their logarithms where the claim is one of ratios."""
+    seen = observe(claim, table, place)
+    if not claim.ratio:
+        return seen
+    return replace(seen, a=_logarithms(seen.a, claim), b=None if seen.b is None else _logarithms(seen.b, claim))
+
+
+def _logarithms(values: Values, claim: Claim) -> Values:
+    if (values <= 0).any():
+        raise Lacking(f"{claim.metric} reaches {values.min():g}, of which there is no ratio: give the claim ratio = false")
+    return np.asarray(np.log(values))
+
+
+def _scale(claim: Claim, figure: float) -> float:
+    """A figure of the claim on the scale that is judged."""
+    return log(figure) if claim.ratio else figure
+
+
+def _centre(claim: Claim) -> float:
+    return 0.0 if claim.value is None else _scale(claim, claim.value)
+
+
+def _margin(claim: Claim) -> float:
+    return _scale(claim, claim.margin or 1.0) if claim.ratio else claim.margin
 
 
 def _singles(seen: Observed) -> Values:
@@ -190,7 +229,7 @@ def _slope(found: Sequence[Curve], log: bool) -> tuple[Estimate, str, Test | Non
 
 
 def _within(claim: Claim, estimate: Estimate) -> Status:
-    low, high, interval = claim.low or 0.0, claim.high or 0.0, estimate.interval()
+    low, high, interval = _scale(claim, claim.low or 0.0), _scale(claim, claim.high or 0.0), estimate.interval()
     if estimate.n < ENOUGH_TO_PREDICT or interval.low is None or interval.high is None:
         return "not shown"
     if low <= estimate.value <= high:
