@@ -6,14 +6,17 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from sparsegap.conventions import penalty
 from sparsegap.errors import InputError
-from sparsegap.paper.course import Row, Runs, Watch, follow, logged, prices, rows
+from sparsegap.paper.course import COLUMNS as MEASURED
+from sparsegap.paper.course import Row, Runs, Watch, follow, logged, prices, rows, weights
 from sparsegap.paper.data import Distribution, Toy, toy
 from sparsegap.paper.flops import Bill, counted_bill, paper_bill
 from sparsegap.paper.programs import Network, SparseCodes, Unit
 from sparsegap.paper.reading import Inference, Reader
 
 VERSION = 1
+COLUMNS = (*MEASURED, "penalty")
 SWEEPS = 100  # of coordinate descent that a certified code is priced at
 METHODS = ("sae", "mlp", "sc", "sae+ito")
 
@@ -43,6 +46,7 @@ def both_unknown(
     test_rate: float = 3e-3,
     rates: list[float] | None = None,
     l1s: list[float] | None = None,
+    penalties: list[float] | None = None,
     early_stop: bool = False,
     seeds: list[int],
 ) -> list[Row]:
@@ -53,16 +57,16 @@ def both_unknown(
     bias: of the encoder. unit: "faithful" normalises atoms before each pass, "projected" keeps their gradient on the sphere as well.
     codes: of sc in training, the paper's exponentials or exact coordinate descent. inference: of the new samples' codes for sc and sae+ito,
     the paper's optimisation (test_steps at test_rate) or the certified lasso at the same l1.
-    rates, l1s: lists to choose from by the latent MCC of `validation` samples, all pairs trained in one program; early_stop: report the
-    step that is best on them (`best`). log_every none measures the last step only.
+    rates, l1s: lists to choose from by the latent MCC of `validation` samples, all pairs trained in one program; penalties: l1s said as λ
+    of ½‖x − x̂‖² + λ‖z‖₁. early_stop: report the step that is best on them (`best`). log_every none measures the last step only.
     O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, figures 4, 5, 6, 12, 13.
     """
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, not '{method}'")
-    runs = Runs.of(seeds, rate, l1, rates, l1s)
+    m = model_atoms or atoms
+    runs = Runs.of(seeds, rate, l1, rates, weights(l1s, penalties, m, width))
     data = toy(atoms=atoms, width=width, active=active, samples=samples, validation=validation, test=test, seeds=seeds,
                distribution=distribution, signed=signed)
-    m = model_atoms or atoms
     settled: dict[str, Any] = {"atoms": m, "seeds": runs.models, "l1": runs.l1, "rate": runs.rate, "unit": unit, "data": runs.data.tolist()}
     program: Network | SparseCodes
     if method == "sc":
@@ -75,12 +79,13 @@ def both_unknown(
     curves = follow(program.advance, watch.scores, logged(steps, log_every))
     sizes: dict[str, Any] = {"atoms": m, "width": width, "batch": samples, "hidden": hidden, "iterations": test_steps}
     price = prices(_counted(method, sizes, bias, codes, inference), paper_bill(method=_bill(method), **sizes), test)
-    return rows(curves, runs, method, watch.chances(m), price, early_stop=early_stop)
+    made = rows(curves, runs, method, watch.chances(m), price, early_stop=early_stop)
+    return [row | {"penalty": penalty(row["l1"], "paper", width, m)} for row in made]
 
 
 def flops(**options: Any) -> float:
     """Training of all runs, and their reading at every logged step."""
-    runs = Runs.of(options["seeds"], options["rate"], options["l1"], options["rates"], options["l1s"])
+    runs = Runs.of(options["seeds"], options["rate"], options["l1"], options["rates"], options["l1s"] or options["penalties"])
     sizes = {"atoms": options["model_atoms"] or options["atoms"], "width": options["width"], "batch": options["samples"],
              "hidden": options["hidden"], "iterations": options["test_steps"]}
     bill = _counted(options["method"], sizes, options["bias"], options["codes"], options["inference"])

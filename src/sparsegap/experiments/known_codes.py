@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sparsegap.errors import InputError
+from sparsegap.paper.course import COLUMNS as COLUMNS
 from sparsegap.paper.course import Row, Runs, Watch, follow, logged, prices, rows
 from sparsegap.paper.data import Distribution, toy
 from sparsegap.paper.flops import counted_bill, paper_bill

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from sparsegap.conventions import penalty
 from sparsegap.errors import InputError
-from sparsegap.paper.course import Row, Runs, Scores, Watch, follow, logged, prices, rows
+from sparsegap.paper.course import COLUMNS as MEASURED
+from sparsegap.paper.course import Row, Runs, Scores, Watch, follow, logged, prices, rows, weights
 from sparsegap.paper.data import Distribution, Toy, toy
 from sparsegap.paper.flops import Bill, counted_bill, paper_bill
 from sparsegap.paper.programs import Network, SparseCodes
 from sparsegap.paper.reading import gaps
 
 VERSION = 1
+COLUMNS = (*MEASURED, "penalty", "objective_gap")
 METHODS = ("sae", "mlp", "ito")
 
 
@@ -36,6 +39,7 @@ def known_dictionary(
     codes: Literal["exponential", "descent"] = "exponential",
     rates: list[float] | None = None,
     l1s: list[float] | None = None,
+    penalties: list[float] | None = None,
     early_stop: bool = False,
     seeds: list[int],
 ) -> list[Row]:
@@ -45,12 +49,13 @@ def known_dictionary(
     with A the truth; ito, no training at all: the same loss lowered over the codes of the test samples, a step being an iteration.
     codes: how ito moves, the paper's exponentials by Adam, or exact coordinate descent. objective_gap: the mean relative duality gap of
     ito's codes, how far above the minimum they may be. A seed makes data and model anew. rates, l1s: lists to choose from by the latent
-    MCC of `validation` samples; early_stop: report the step that is best on them (`best`). log_every none measures the last step only.
+    MCC of `validation` samples; penalties: l1s said as λ of ½‖x − x̂‖² + λ‖z‖₁. early_stop: report the
+    step that is best on them (`best`). log_every none measures the last step only.
     O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, figure 3, where the rate of 1e-3 and 20,000 steps are those of all three.
     """
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, not '{method}'")
-    runs = Runs.of(seeds, rate, l1, rates, l1s)
+    runs = Runs.of(seeds, rate, l1, rates, weights(l1s, penalties, atoms, width))
     data = toy(atoms=atoms, width=width, active=active, samples=samples, validation=validation, test=test, seeds=seeds,
                distribution=distribution, signed=signed)
     given = data.atoms[runs.data]
@@ -64,12 +69,13 @@ def known_dictionary(
     curves = follow(*watched, logged(steps, log_every))
     sizes: dict[str, Any] = {"atoms": atoms, "width": width, "batch": samples, "hidden": hidden, "learn_dictionary": False}
     chance = Watch(data, runs, [], lambda _: given, given=given).chances(atoms)
-    return rows(curves, runs, method, chance, _price(method, sizes, bias, codes, test), early_stop=early_stop)
+    made = rows(curves, runs, method, chance, _price(method, sizes, bias, codes, test), early_stop=early_stop)
+    return [row | {"penalty": penalty(row["l1"], "paper", width, atoms)} for row in made]
 
 
 def flops(**options: Any) -> float:
     """Training of all runs; of ito, its iterations."""
-    runs = Runs.of(options["seeds"], options["rate"], options["l1"], options["rates"], options["l1s"])
+    runs = Runs.of(options["seeds"], options["rate"], options["l1"], options["rates"], options["l1s"] or options["penalties"])
     sizes = {"atoms": options["atoms"], "width": options["width"], "batch": options["samples"], "hidden": options["hidden"],
              "learn_dictionary": False}
     held_out = options["test"] + options["validation"] * (runs.tuned or options["early_stop"])

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsegap.conventions import weight
 from sparsegap.errors import InputError
 from sparsegap.paper.data import Part, Toy
 from sparsegap.paper.flops import Bill
@@ -22,6 +23,11 @@ from sparsegap.paper.scores import chances, of_atoms, of_codes
 Row = dict[str, Any]
 Scores = dict[str, NDArray[np.float64]]
 CHOSEN_BY = "validation_latent_mcc"
+SCORES = ("latent_mcc", "l0", "l1_norm", "l0_1e-3", "l0_1e-4", "l0_1e-5", "mse", "fvu")
+COLUMNS = ("step", "method", "rate", "l1", "last", "best", *SCORES, *(f"train_{name}" for name in SCORES),
+           *(f"validation_{name}" for name in SCORES), "dictionary_mcc", "dictionary_pearson", "latent_mcc_chance", "dictionary_mcc_chance",
+           "dictionary_pearson_chance", "flops", "flops_train", "flops_inference", "flops_paper", "flops_train_paper",
+           "flops_inference_paper")
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +164,15 @@ def _chosen(curves: Curves, runs: Runs, reported: NDArray[np.int64]) -> int:
         return 0
     at_best = curves.scores[CHOSEN_BY][reported, np.arange(len(reported))]
     return int(at_best.reshape(len(runs.pairs), -1).mean(1).argmax())
+
+
+def weights(l1s: Sequence[float] | None, penalties: Sequence[float] | None, atoms: int, width: int) -> Sequence[float] | None:
+    """The l1s to choose from, which may be said as penalties λ of ½‖x − x̂‖² + λ‖z‖₁. Raises InputError for both."""
+    if penalties is None:
+        return l1s
+    if l1s is not None:
+        raise InputError("give l1s or penalties to choose from, not both: they are the same in two units")
+    return [weight(penalty, "paper", width, atoms) for penalty in penalties]
 
 
 def prices(counted: Bill, paper: Bill, test: int) -> Callable[[int], dict[str, float]]:

@@ -10,7 +10,7 @@ others. All in float32, as the paper has it. Full batches, Adam (.9, .999, 1e-8)
 
 Loss: mean over samples and width of (x − x̂)², plus l1 times the mean over samples and atoms of |z|; as ½‖x − x̂‖² + λ‖z‖₁ of one sample,
 λ = l1·d/(2m) (`conventions.penalty`). `unit`: "faithful" puts atoms back to norm 1 before each forward pass, unseen by gradient and
-moments, as the paper does; "projected" also takes from the gradient of each atom its part along the atom; "free" leaves lengths to the loss.
+moments, as the paper does; "projected" also takes from the gradient of each atom its part along the atom; "free" leaves lengths alone.
 O'Neill, Gumran & Klindt (2024), arXiv:2411.13117; written from the description of the methods.
 """
 

@@ -54,8 +54,8 @@ def dictionary_pearson(learned: Tensor, truth: Tensor) -> Floats:
 
 
 def of_codes(codes: Tensor, truth: Tensor, x: Tensor, atoms: Tensor | None) -> dict[str, Floats]:
-    """latent_mcc, l0 (exact zeros), l0_1e-3 .. l0_1e-5 (above a threshold), l1 (a sample), and with atoms mse and fvu; (r,) each."""
-    scores = {"latent_mcc": latent_mcc(codes, truth), "l0": _count(codes, 0.0), "l1": _array(codes.abs().sum(2).mean(1))}
+    """latent_mcc, l0 (exact zeros), l0_1e-3 .. l0_1e-5 (above a threshold), l1_norm (of a sample), with atoms mse and fvu; (r,) each."""
+    scores = {"latent_mcc": latent_mcc(codes, truth), "l0": _count(codes, 0.0), "l1_norm": _array(codes.abs().sum(2).mean(1))}
     scores |= {name: _count(codes, threshold) for name, threshold in THRESHOLDS.items()}
     if atoms is not None:
         squares = (x - codes @ atoms).double().square().mean((1, 2))

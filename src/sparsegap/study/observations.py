@@ -75,12 +75,12 @@ class Table:
 def places(claim: Claim, table: Table) -> list[dict[str, Any]]:
     """Each combination of the columns `each` that occurs among the rows of either side, in order; one empty one where there is none.
 
-    A column that a side fixes is none of them. Raises Lacking for a column that no row has.
+    A column that a side fixes to one value is none of them. Raises Lacking for a column that no row has.
     """
     table.require(claim.metric)
     sides = [claim.a, claim.b] if claim.b is not None else [claim.a]
     rows = [row for row in table.rows if row.get(claim.metric) is not None and any(matches(row, side) for side in sides)]
-    free = [name for name in claim.each if not any(name in side for side in sides)]
+    free = [name for name in claim.each if all(isinstance(side.get(name, []), list) for side in sides)]
     for name in free:
         if name != EACH:
             table.require(name)
