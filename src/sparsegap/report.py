@@ -1,45 +1,25 @@
-"""The page of a gap record: one HTML file that needs no network and no server.
-
-Scripts, styles, data and figures are inside the file. Its content policy forbids every fetch and every script but the two that it was
-written with (by their hashes), so that text from data could do nothing even if an escape were missed.
-"""
+"""The page of a gap record: one HTML file that needs no network and no server."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sparsegap import charts, number_formats, registry
+from sparsegap import charts, registry
+from sparsegap.drawing import html
+from sparsegap.drawing.html import script_json
+from sparsegap.drawing.still import rows_of as table
+from sparsegap.drawing.tables import Cell, Column, table_of
 from sparsegap.errors import InputError
 from sparsegap.gap_record import GapRecord, Rung, Share
 from sparsegap.shards import write_atomically
 
 REPORT_FILE = "report.html"
 STATIC_WIDTH = 640
-IN_PER_CENT = ("change", "relative")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the table behind a figure."""
-
-    text: str
-    number: bool
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table behind a figure."""
-
-    title: str
-    number: bool
 
 
 @dataclass(frozen=True)
@@ -98,20 +78,14 @@ def takes_record(figure: Callable[..., Any]) -> bool:
     return registry.problems(figure) == (GapRecord,)
 
 
-def table(spec: dict[str, Any]) -> list[charts.Row]:
-    """The rows of a figure: the values of its chart's own data."""
-    rows: list[charts.Row] = spec["datasets"][spec["data"]["name"]] if "name" in spec["data"] else spec["data"]["values"]
-    return rows
-
-
 def page(record: GapRecord) -> str:
     """The page as text."""
-    templates = _templates()
-    scripts = [_bundle(), _source(templates, "report.js")]
+    templates = html.templates()
+    scripts = [html.bundle(), html.source(templates, "figure.js", "report.js")]
     return str(templates.get_template("report.html.j2").render(
         gap=record, headline=headline(record), figures={name: _figure(name, spec) for name, spec in specs(record).items()},
-        command=command(record), scripts=scripts, policy=_policy(scripts), styles=_source(templates, "report.css"), charts=charts,
-        tokens=script_json({light: token for token, (light, _) in charts.TOKENS.items()}),
+        command=command(record), scripts=scripts, policy=html.policy(scripts), styles=html.source(templates, "report.css"), charts=charts,
+        tokens=html.tokens(),
     ))
 
 
@@ -143,39 +117,12 @@ def command(record: GapRecord) -> str:
     return shlex.join([*words, "--seed", str(how.seed), *(["--quick"] if how.quick else [])])
 
 
-def script_json(value: Any) -> str:
-    """JSON that cannot end a script element, open a comment in it or break a line of it; equal to the plain JSON once parsed."""
-    text = json.dumps(value, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def _figure(name: str, spec: dict[str, Any]) -> Figure:
     from markupsafe import Markup
 
-    rows, titles = table(spec), spec["usermeta"]["columns"]
-    columns = [Column(title, _is_number(rows, key)) for key, title in titles.items()]
-    cells = [[_cell(key, row.get(key), _decimals(rows, key)) for key in titles] for row in rows]
-    still = charts.recolour(_drawn(spec, "svg").decode(), "css")
-    return Figure(name, spec["usermeta"]["title"], Markup(script_json(spec)), Markup(still), columns, cells)
-
-
-def _is_number(rows: list[charts.Row], key: str) -> bool:
-    return any(isinstance(row.get(key), (int, float)) and not isinstance(row.get(key), bool) for row in rows)
-
-
-def _decimals(rows: list[charts.Row], key: str) -> int:
-    values = [abs(row[key]) for row in rows if isinstance(row.get(key), (int, float))]
-    if all(float(value).is_integer() for value in values):
-        return 0
-    return 4 if max(values) <= 1.5 else 2
-
-
-def _cell(key: str, value: Any, decimals: int) -> Cell:
-    if isinstance(value, bool):
-        return Cell("yes" if value else "no", False)
-    if value is None or isinstance(value, str):
-        return Cell(value or number_formats.NONE, value is None)
-    return Cell(number_formats.percent(value) if key in IN_PER_CENT else number_formats.fixed(value, decimals), True)
+    behind = table_of(table(spec), spec["usermeta"]["columns"])
+    still = html.inline_svg(_drawn(spec, "svg").decode(), name)
+    return Figure(name, spec["usermeta"]["title"], Markup(script_json(spec)), Markup(still), behind.columns, behind.rows)
 
 
 def _drawn(spec: dict[str, Any], kind: str) -> bytes:
@@ -188,29 +135,3 @@ def _drawn(spec: dict[str, Any], kind: str) -> bytes:
     if kind == "json":
         return (json.dumps(spec, indent=1) + "\n").encode()
     return str(vl_convert.vegalite_to_svg(still, vl_version=version)).encode()
-
-
-@cache
-def _bundle() -> str:
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", charts.vega_lite_version())).replace("\r\n", "\n")
-
-
-def _templates() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("sparsegap")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    formats = ("fixed", "percent", "change", "significant", "quantity", "count", "interval", "percent_interval", "whole")
-    environment.filters.update({name: getattr(number_formats, name) for name in formats})
-    return environment
-
-
-def _source(templates: Any, name: str) -> str:
-    return str(templates.loader.get_source(templates, name)[0])
-
-
-def _policy(scripts: list[str]) -> str:
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"

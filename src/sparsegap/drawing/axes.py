@@ -27,7 +27,7 @@ def extent(values: Sequence[float], *, log: bool = False, padding: float = 0.06)
 
 def quantitative(channel: type[Any], field: str, name: str, domain: list[float], *, log: bool = False) -> Any:
     """A position channel: title from the column, ticks that stay legible, log where wanted."""
-    scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False, zero=False)
+    scale = alt.Scale(type="log", domain=domain, nice=False) if log else alt.Scale(domain=domain, nice=False, zero=False)
     ticks = {"values": log_ticks(*domain)} if log else {}
     return channel(f"{field}:Q", title=column_title(name) + (" (log)" if log else ""), scale=scale,
                    axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **ticks))
@@ -49,3 +49,8 @@ def log_ticks(low: float, high: float) -> list[float]:
 def is_cost(name: str) -> bool:
     """Whether a column is one of the costs, which are drawn on a log axis."""
     return name.startswith("flops") or name in ("seconds", "samples", "cost")
+
+
+def is_progress(name: str) -> bool:
+    """Whether a column grows during a training, so that a curve runs over its steps; any other is a setting, compared at the end."""
+    return name in ("step", "epoch", "seconds", "samples", "flops", "flops_paper", "flops_train", "flops_total")

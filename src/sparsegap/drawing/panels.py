@@ -55,18 +55,20 @@ def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
     meta: dict[str, Any] = {"title": look.title, "columns": look.columns, "note": look.note, **entry(look.entries)}
     views[0].layer[0].name = FIRST
     if len(views) == 1:
-        chart: Any = views[0].properties(width="container", data=data(rows), autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+        chart: Any = views[0].properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         meta |= {"aspect": look.aspect} if look.aspect else {}
     else:
         shared: Any = {channel: "shared" for channel in look.share}
-        chart = alt.concat(*views, columns=look.across, spacing=SPACING, data=data(rows)).resolve_scale(**shared)
+        chart = alt.concat(*views, columns=look.across, spacing=SPACING).resolve_scale(**shared)
         meta["panels"] = {"across": min(look.across, len(views)), "least": look.least, "aspect": look.aspect}
     if len(set(look.entries)) > 1:  # set here once: altair would declare it in every layer
         picking = {"select": {"type": "point", "fields": ["method"]}, "bind": "legend", "views": [FIRST, f"{FIRST}_0"]}  # altair numbers the names in a row of views
         chart = chart.properties(params=[alt.TopLevelSelectionParameter(name=PICK, **picking)])
-    return chart.properties(
+    finished = chart.properties(
         description=look.description, usermeta=meta, padding={"left": 2, "right": look.right, "top": 6, "bottom": 4}
     ).configure(**study_theme())
+    finished.data = data(rows)  # last: altair copies and validates everything at each of the calls above
+    return finished
 
 
 def _view(panel: Panel, number: int, look: Look, *, alone: bool) -> alt.LayerChart:

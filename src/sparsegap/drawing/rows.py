@@ -7,6 +7,7 @@ from typing import Any
 
 from sparsegap.drawing.names import as_list, value_label
 from sparsegap.errors import InputError
+from sparsegap.study.observations import Table
 from sparsegap.study.records import Records
 from sparsegap.drawing.summaries import Row, grouped, is_number
 
@@ -60,11 +61,15 @@ def are_ordered(rows: Sequence[Row], names: Sequence[str]) -> bool:
     return len(names) == 1 and all(is_number(row.get(names[0])) for row in rows if row.get(names[0]) is not None)
 
 
-def at_end(rows: Sequence[Row], names: Sequence[str], at: str) -> list[Row]:
-    """One row for each seed: the last step, or the best on validation data where a row says that it is; rows without steps as they are."""
+def at_end(records: Records, rows: Sequence[Row], at: str) -> list[Row]:
+    """One row of each run and seed: the last step, or the one that validation data chose (column `best`); rows without steps as they are.
+
+    A run is what the verdicts on claims take for one: everything that says which trial, method or reading a row is of.
+    """
     if not any(row.get("step") is not None for row in rows):
         return list(rows)
-    runs = grouped(rows, lambda row: (*key_of(row, names), row.get("seed")))
+    identity = Table.of(records).identity
+    runs = grouped(rows, lambda row: (*key_of(row, identity), row.get("seed")))
     return [_pick(run, at) for run in runs.values()]
 
 

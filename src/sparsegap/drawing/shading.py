@@ -18,11 +18,11 @@ ABOVE, BELOW = "blue", "vermilion"
 STRONGEST = 0.72  # opacity: ink stays legible on it
 
 
-def shaded(most: float, x: Any, y: Any, tooltip: list[alt.Tooltip]) -> Any:
+def shaded(most: float, x: Any, y: Any, tooltip: list[alt.Tooltip], *, gaps: bool = True) -> Any:
     """Rectangles from (left, bottom) to (right, top) whose shade is the row's `value` as a part of `most`: blue above zero, vermilion below."""
     across, up = x.copy(), y.copy()
     across.shorthand, up.shorthand = "left:Q", "bottom:Q"
-    rectangle = alt.Chart().mark_rect(stroke=light("surface"), strokeWidth=1).encode(
+    rectangle = alt.Chart().mark_rect(stroke=light("surface"), strokeWidth=1 if gaps else 0).encode(
         x=across, x2="right:Q", y=up, y2="top:Q", tooltip=tooltip,
         fillOpacity=alt.FillOpacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
         fill=alt.Fill("side:N", scale=alt.Scale(domain=["above", "below"], range=[light(ABOVE), light(BELOW)]), legend=None),

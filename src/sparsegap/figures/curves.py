@@ -15,8 +15,8 @@ from sparsegap.number_formats import fixed
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.series import Series
 from sparsegap.study.records import Column, Records, Where
-from sparsegap.drawing.axes import extent, is_cost, quantitative
-from sparsegap.drawing.rows import Paper, are_ordered, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
+from sparsegap.drawing.axes import extent, is_cost, is_progress, quantitative
+from sparsegap.drawing.rows import Paper, are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread, thinned
 
 POINTS = 80  # of a line; a curve of more logged steps is thinned
@@ -60,9 +60,10 @@ def curves(
     the metric with `_chance`, or none.
     """
     wanted = chosen(records, where, [*as_list(x), *as_list(y)])
+    ended = wanted if all(map(is_progress, as_list(x))) else at_end(records, wanted, "last")
     views = [
         View(across, up, _label(across, up, label, x, y), _label("", up, label, x, y), part)
-        for up in as_list(y) for label, part in in_panels(wanted, panel) for across in as_list(x)
+        for up in as_list(y) for label, part in in_panels(ended, panel) for across in as_list(x)
     ]
     lines = [_lines(view, as_list(colour), centre, band) for view in views]
     rows = [row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
@@ -102,13 +103,16 @@ def _lines(view: View, colour: list[str], centre: Centre, band: Band) -> list[Ro
     """The points of all lines of a panel, each with its band."""
     found: list[Row] = []
     for line in grouped(view.rows, lambda row: key_of(row, colour)).values():
-        steps = grouped(line, lambda row: row.get("step", row.get(view.x)))
+        progress = is_progress(view.x) and any(row.get("step") is not None for row in line)
+        steps = grouped(line, lambda row: row.get("step" if progress else view.x))
         points = [point for step, rows in steps.items() if (point := _point(view, step, rows, centre, band)) is not None]
         points.sort(key=lambda point: point["x"])
-        best = [place for place, point in enumerate(points) if point["step"] == _best_step(line)]
-        kept = [points[place] | {"best": place in best, "end": place == len(points) - 1} for place in thinned(len(points), POINTS, best)]
+        chosen_step = _best_step(line) if progress else None
+        best = [place for place, point in enumerate(points) if chosen_step is not None and point["step"] == chosen_step]
+        few = not progress or len(points) == 1
+        kept = [points[place] | {"best": place in best, "end": place == len(points) - 1, "few": few} for place in thinned(len(points), POINTS, best)]
         name = named(line[0], colour)
-        found += [{"key": f"{name['method']}/{number}", **name, **point, "listed": point["end"] or point["best"]}
+        found += [{"key": f"{name['method']}/{number}", **name, **point, "listed": point["end"] or point["best"] or point["few"]}
                   for number, point in enumerate(kept)]
     return found
 
@@ -188,6 +192,7 @@ def _layers(view: View, series: Series, marks: Marks, domain: Domain, log: bool,
         *_chance(marks.chance, y),
         base.mark_area(line=False).encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", fill=series.fill(), opacity=series.opacity(0.16)),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.best"),
+        base.mark_point(filled=True, size=30, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.few"),
         base.mark_point(size=160, opacity=0, filled=True, style="pointing").encode(x=x, y=y, tooltip=_tooltip(view)),
         *_paper(marks.paper, series, y),
         *_end_labels(labels, series),

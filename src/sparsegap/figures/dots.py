@@ -43,7 +43,7 @@ def dots(
     chose instead of the last. `paired` joins the dots of one seed within a group: what differs between methods beyond data and start.
     `paper` is {series: value}, or {group or panel: {series: value}}.
     """
-    wanted = at_end(chosen(records, where, [y]), [*as_list(colour), *as_list(group), *as_list(panel), "experiment"], at)
+    wanted = at_end(records, chosen(records, where, [y]), at)
     parts = in_panels([row for row in wanted if is_number(row.get(y))], panel)
     groups = [name for name in varying(wanted, as_list(group)) if name not in as_list(panel)]
     means, seeds = [], []

@@ -38,7 +38,7 @@ def heatmap(
     Differences are taken seed by seed where both have the seed. `boundary` is K, as a number or a column: the line M = 2 K ln(N/K), above
     which compressed sensing expects recovery, is drawn where x is N and y is M. Panels: each of `of`, for each value of `panel`.
     """
-    wanted = at_end(chosen(records, where, [x, y, value]), [x, y, series, *as_list(panel), "block"], at)
+    wanted = at_end(records, chosen(records, where, [x, y, value]), at)
     wanted = [row for row in wanted if is_number(row.get(value)) and is_number(row.get(x)) and is_number(row.get(y))]
     names = [*(as_list(of) or list(dict.fromkeys(str(row.get(series)) for row in wanted if str(row.get(series)) != minus)))]
     across, up = (sorted({float(row[name]) for row in wanted}) for name in (x, y))

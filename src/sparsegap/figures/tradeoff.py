@@ -47,7 +47,7 @@ def tradeoff(
     With `train` and `samples` the cost is train + samples · x, one panel for each number of samples. `shape` is a column with few values,
     as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side.
     """
-    wanted = at_end(chosen(records, where, [x, y]), [*as_list(colour), *as_list(shape), *as_list(setting), *as_list(panel), "variant", "block"], at)
+    wanted = at_end(records, chosen(records, where, [x, y]), at)
     higher = better == "higher" or (better == "auto" and y not in LESS_IS_BETTER)
     rows: list[Row] = []
     titles: list[str] = []
