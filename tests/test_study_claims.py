@@ -192,6 +192,14 @@ def test_settings_are_compared_value_by_value_and_then_averaged() -> None:
     assert [(one.where, one.n) for one in each] == [({"variant": "v", "atoms": 16}, 4), ({"variant": "v", "atoms": 64}, 3)]
 
 
+def test_each_value_of_a_list_has_its_verdict() -> None:
+    found = [row | {"atoms": atoms} for atoms in (16, 32, 64) for row in BETTER]
+    some = {"atoms": [16, 64]}
+    each = verdicts([claim(a=SC | some, b=SAE | some, each=["atoms"])], Records(found))
+    assert [one.where["atoms"] for one in each] == [16, 64]
+    assert [one.units for one in each] == [1, 1]
+
+
 def test_pairs_need_shared_seeds() -> None:
     found = [row | {"seed": row["seed"] + (10 if row["method"] == "sae" else 0)} for row in BETTER]
     assert judge(claim(b=SAE), found).design == "unpaired"
