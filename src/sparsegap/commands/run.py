@@ -107,10 +107,12 @@ def _follow(console: Console, wanted: Agenda, processes: int, folder: Path) -> b
             if now.ended is not None and now.ended[1].error is not None:
                 failures.append(f"{now.ended[0]}: {now.ended[1].error}")
             if now.ready is not None:
-                failures += _draw(console, now.ready)
+                failures += _draw(now.ready)
             if asked_to_stop:
                 done = wanted.stored + now.done - now.failed
                 raise KeyboardInterrupt(f"{done} of {wanted.chosen} trials are stored in {folder}; the same command goes on from there")
+    if wanted.collection is not None:
+        failures += _draw(wanted.collection[0])
     _tell_end(console, len(wanted.jobs), time.perf_counter() - began, failures)
     return bool(failures)
 
@@ -126,7 +128,7 @@ def _tell_end(console: Console, jobs: int, seconds: float, failures: list[str]) 
         console.print(f"  {failure}", markup=False, soft_wrap=True)
 
 
-def _draw(console: Console, store: Path) -> list[str]:
+def _draw(store: Path) -> list[str]:
     """The page of a store. What goes wrong with it is told at the end: other studies may still be running."""
     try:
         from sparsegap.study.page import write_page

@@ -14,7 +14,7 @@ from sparsegap.study.finding import Asked, Checked
 from sparsegap.study.plan import Plan, Trial
 from sparsegap.study.store import read_trials
 from sparsegap.study.work import Task
-from sparsegap.study.writer import require_free
+from sparsegap.study.writer import require_collection, require_free
 
 Lines = dict[str, dict[str, Any]]
 START_UP = 3.0  # seconds until a process computes
@@ -48,8 +48,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Agenda:
-    """What a run will do: jobs in the order they begin, and the stored lines that only need to be copied to the target that lacks them."""
+    """What a run will do: jobs in the order they begin, and the stored lines that only need to be copied to the target that lacks them.
 
+    `collection` is the folder of all targets and the file that names them; None for a single study.
+    """
+
+    collection: tuple[Path, bytes] | None
     targets: list[Target]
     jobs: list[Job]
     copies: list[tuple[int, dict[str, Any]]]
@@ -76,6 +80,8 @@ class Agenda:
 def agenda(asked: Asked, setting: Setting, out: Path, *, only: Sequence[str] = (), fresh: bool = False) -> Agenda:
     """What running a study or a collection would do; touches nothing. Raises InputError for a folder or an `only` that cannot be."""
     targets = [_target(each, setting, out / each.declared.name if asked.is_collection else out) for each in asked.studies]
+    if asked.is_collection:
+        require_collection(out)
     for target in targets:
         require_free(target.folder, target.plan.study)
     keep = chooser(only, [trial for target in targets for trial in target.plan.trials])
@@ -83,7 +89,7 @@ def agenda(asked: Asked, setting: Setting, out: Path, *, only: Sequence[str] = (
     speed = calibrate()
     for lines in stored:
         speed.learn(lines.values())
-    return _divided(targets, stored, keep, fresh, speed)
+    return _divided((out, asked.source) if asked.is_collection else None, targets, stored, keep, fresh, speed)
 
 
 def _target(checked: Checked, setting: Setting, folder: Path) -> Target:
@@ -92,7 +98,8 @@ def _target(checked: Checked, setting: Setting, folder: Path) -> Target:
     return Target(checked, folder, plan, product.flops)
 
 
-def _divided(targets: list[Target], stored: list[Lines], keep: Callable[[Trial], bool], fresh: bool, speed: Speed) -> Agenda:
+def _divided(collection: tuple[Path, bytes] | None, targets: list[Target], stored: list[Lines], keep: Callable[[Trial], bool],
+             fresh: bool, speed: Speed) -> Agenda:
     """Each chosen trial is stored, to be copied from where it is, or to be computed once for all who want it."""
     done = {} if fresh else {key: line for lines in stored for key, line in lines.items() if line["error"] is None}
     chosen = [(place, trial, flops) for place, target in enumerate(targets)
@@ -107,4 +114,5 @@ def _divided(targets: list[Target], stored: list[Lines], keep: Callable[[Trial],
             copies[place, trial.key] = done[trial.key]
     order = sorted(jobs.values(), key=lambda job: (job.wanted[0][0], -(job.seconds or float("inf"))))
     there = sum(trial.key in done for _, trial, _ in chosen)
-    return Agenda(targets, order, [(place, line) for (place, _), line in copies.items()], len(chosen), there, speed)
+    return Agenda(collection, targets, order, [(place, line) for (place, _), line in copies.items()],
+                  len(chosen), there, speed)

@@ -100,7 +100,7 @@ def wall_seconds(seconds: Sequence[float], jobs: int) -> float:
 def in_words(seconds: float) -> str:
     """A duration as a person says it."""
     if seconds < MINUTE:
-        return f"{max(1, round(seconds))} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
     if seconds < HOUR:
         return f"{seconds / MINUTE:.0f} min"
     return f"{seconds / HOUR:.1f} h"

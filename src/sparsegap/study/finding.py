@@ -24,11 +24,12 @@ class Checked:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person named: one study, or a collection with its own title."""
+    """What a person named: one study, or a collection with its own title; `source` is the file."""
 
     name: str
     title: str
     about: str
+    source: bytes
     studies: list[Checked]
     is_collection: bool
 
@@ -64,7 +65,7 @@ def asked(word: str) -> Asked:
         checked.append(Checked(declared, products))
     if any(faults.values()):
         raise Faults(faults)
-    return Asked(first.name, first.study.title, first.study.about, checked, first.study.is_collection)
+    return Asked(first.name, first.study.title, first.study.about, first.source, checked, first.study.is_collection)
 
 
 def _members(first: Declared) -> tuple[list[Declared], dict[str, list[Fault]]]:

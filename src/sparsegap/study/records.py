@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Annotated, Any
 
 from sparsegap.errors import InputError
 from sparsegap.study.plan import PLAN, read_plan
-from sparsegap.study.store import read_trials
+from sparsegap.study.store import COLLECTION, read_trials
 from sparsegap.study.values import NONE
 
 Row = dict[str, Any]
@@ -41,13 +43,8 @@ class Records:
     def open(cls, store: str | Path) -> Records:
         """The records of a store (a folder with plan.json), or of all stores in a folder, joined. Raises InputError where there is none."""
         folder = Path(store)
-        if (folder / PLAN).is_file():
-            return _of_store(folder)
-        found = sorted(each.parent for each in folder.glob(f"*/{PLAN}"))
-        if not found:
-            what = "it is not there" if not folder.exists() else f"there is no {PLAN} in it, nor in a folder in it"
-            raise InputError(f"{folder} holds no results of `sparsegap run`: {what}")
-        return _joined(folder, [_of_store(each) for each in found])
+        found = [_of_store(each) for each in stores(folder)]
+        return found[0] if (folder / PLAN).is_file() else _joined(folder, found)
 
     @property
     def columns(self) -> list[str]:
@@ -77,6 +74,34 @@ class Records:
         for name in names:
             if known and name not in known:
                 raise InputError(f"no row of {self.study or 'these records'} has a column '{name}'; the columns are: {', '.join(known)}")
+
+
+def stores(folder: Path) -> list[Path]:
+    """A store itself; else all stores in a folder, those of a collection in its order, others as a person counts: figure2, figure10.
+
+    Raises InputError where there is none.
+    """
+    if (folder / PLAN).is_file():
+        return [folder]
+    found = {path.parent.name: path.parent for path in folder.glob(f"*/{PLAN}")}
+    if not found:
+        what = "it is not there" if not folder.exists() else f"there is no {PLAN} in it, nor in a folder in it"
+        raise InputError(f"{folder} holds no results of `sparsegap run`: {what}")
+    listed = [name for name in _listed(folder / COLLECTION) if name in found]
+    return [found[name] for name in [*listed, *sorted(found.keys() - {*listed}, key=_as_counted)]]
+
+
+def _listed(path: Path) -> list[str]:
+    """The studies of a collection by name."""
+    try:
+        named = tomllib.loads(path.read_text())["studies"]
+        return [Path(each).name.removesuffix(".toml") for each in named]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _as_counted(name: str) -> list[str]:
+    return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def matches(row: Mapping[str, Any], equal: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from sparsegap.study.plan import Plan
 from sparsegap.study.provenance import processor, versions
 from sparsegap.study.work import Outcome, Task
 from sparsegap.study.workers import Event, in_processes
-from sparsegap.study.writer import StoreWriter
+from sparsegap.study.writer import StoreWriter, begin_collection
 
 Map = Callable[[Sequence[Task], int], Iterator[Event | None]]
 
@@ -42,6 +42,8 @@ def run(wanted: Agenda, processes: int, compute_all: Map = in_processes) -> Gene
 
     Closing the iterator ends the processes; what had finished is stored. Raises InputError where a folder cannot be written.
     """
+    if wanted.collection is not None:
+        begin_collection(*wanted.collection)
     with ExitStack() as stack:
         writers = []
         for target in wanted.targets:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sparsegap.errors import InputError
 
-TRIALS = "trials.jsonl"
+TRIALS, COLLECTION = "trials.jsonl", "collection.toml"
 
 
 def read_trials(folder: Path) -> dict[str, dict[str, Any]]:

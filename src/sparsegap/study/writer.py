@@ -12,7 +12,7 @@ from typing import Any
 from sparsegap.errors import InputError
 from sparsegap.shards import write_atomically
 from sparsegap.study.plan import PLAN, Plan, read_plan
-from sparsegap.study.store import TRIALS, read_trials, whole_length
+from sparsegap.study.store import COLLECTION, TRIALS, read_trials, whole_length
 
 STUDY = "study.toml"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -76,6 +76,27 @@ class StoreWriter:
     def _cut_torn_line(self) -> None:
         """A line without its newline was being written when the run was killed; its trial is run again."""
         os.ftruncate(self._file, whole_length(self.folder / TRIALS))
+
+
+def begin_collection(folder: Path, source: bytes) -> None:
+    """Make the folder of a collection's stores, with its file. Raises InputError where the folder holds something else."""
+    require_collection(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    write_atomically(folder / COLLECTION, source)
+
+
+def require_collection(folder: Path) -> None:
+    """Raise InputError unless stores of a collection may be made in a folder: it is absent, empty, or holds stores already."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give a new or empty folder")
+    if (folder / PLAN).exists():
+        raise InputError(f"{folder} holds results of a single study; give another folder")
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    if names and COLLECTION not in names and not any(folder.glob(f"*/{PLAN}")):
+        raise InputError(f"{folder} already holds something else ({', '.join(names[:3])}); give a new or empty folder")
 
 
 def require_free(folder: Path, study: str) -> None:
