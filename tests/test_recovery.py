@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsegap import Codes, Dictionary, InputError, Iterative, KSparse, Lasso
+from sparsegap.metrics.dictionary_match import chance
 from sparsegap.problem import Problem
 from sparsegap.recovery import Reading, corrected, decomposition, recovery
 from sparsegap.recovery.parts import ALL, DEFAULT
@@ -129,6 +130,24 @@ def test_chance_stands_beside_every_score_of_atoms_and_codes(source: Source) -> 
     assert set(recovery(source, Oracle(truth), source.dictionary, n=50, with_chance=False)) == {
         name for name in scores if not name.endswith(("_chance", "_corrected"))
     }
+
+
+def test_chance_of_few_atoms_is_a_mean_over_draws(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle = Oracle(source.test(10).codes)
+    mean = recovery(source, oracle, source.dictionary, n=10, parts=("dictionary",))["dictionary_mcc_chance"]
+    draws = [chance(30, source.dictionary, seed=seed).mcc for seed in range(16)]
+    assert mean == pytest.approx(sum(draws) / 16) != draws[0]
+    monkeypatch.setattr("sparsegap.recovery.run.FEW", 29)
+    assert recovery(source, oracle, source.dictionary, n=10, parts=("dictionary",))["dictionary_mcc_chance"] == draws[0]
+
+
+def test_every_sample_may_have_its_own_penalty(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparsegap.recovery.reading.ROWS", 32)
+    problem = Lasso(source.dictionary, torch.linspace(0.01, 0.5, 100))
+    scores = recovery(source, Iterative(), source.dictionary, n=100, problem=problem, parts=("objective",))
+    assert scores["objective_gap_relative_high"] < 1e-3
+    found = decomposition(source, Iterative(), source.dictionary, problem, n=100, parts=("codes",), with_chance=False)
+    assert found["by_inference_code_mcc"] == pytest.approx(0, abs=1e-6)
 
 
 def test_taking_chance_off() -> None:

@@ -50,7 +50,7 @@ def decomposition(
 
     def solver(atoms: Dictionary) -> tuple[Reading, Problem]:
         posed = replace(problem, dictionary=atoms)
-        return Reading.of(source, sample, Iterative(method, tolerance, problem=posed, **options), atoms), posed
+        return Reading.of(source, sample, Iterative(method, tolerance, **options), atoms, posed), posed
 
     posed = replace(problem, dictionary=dictionary)
     cells = {"learned_encoder": (Reading.of(source, sample, encoder, dictionary, posed), posed)}

@@ -40,7 +40,7 @@ class Reading:
     @classmethod
     def of(cls, source: Source, sample: Sample, encoder: Encoder, dictionary: Dictionary, problem: Problem | None = None) -> Reading:
         """Encode the samples, a block at a time. Raises InputError where the encoder's codes do not fit the dictionary."""
-        parts = [encoder.encode(sample.x[rows], problem) for rows in _row_blocks(len(sample))]
+        parts = [encoder.encode(sample.x[rows], None if problem is None else problem.rows(rows)) for rows in _row_blocks(len(sample))]
         codes = Codes.concatenate(parts)
         if len(codes) != len(sample) or codes.n_atoms != dictionary.n_atoms:
             given = f"{len(codes)} samples over {codes.n_atoms} atoms"

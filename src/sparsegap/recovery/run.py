@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Encoder
@@ -11,6 +12,8 @@ from sparsegap.problem import Problem
 from sparsegap.recovery.parts import ALL, DEFAULT, OF_ATOMS, OF_CODES, PLAIN, Scores, objective
 from sparsegap.recovery.reading import Reading
 from sparsegap.source import Source, Split
+
+DRAWS, FEW = 16, 256  # random dictionaries that chance is averaged over, up to so many atoms: one draw of 16 atoms varies by .03
 
 
 def recovery(
@@ -56,12 +59,14 @@ def scores_of(reading: Reading, parts: Sequence[str], problem: Problem | None = 
 
 
 def chance_of(reading: Reading, parts: Sequence[str]) -> Scores:
-    """What random atoms, and the codes of other samples, get in the parts that know chance."""
-    atoms, others = reading.on_random_atoms(), reading.shuffled()
+    """What random atoms, and the codes of other samples, get in the parts that know chance. Few atoms are drawn several times."""
+    draws = DRAWS if max(reading.dictionary.n_atoms, reading.truth.n_atoms) <= FEW else 1
+    random, others = [reading.on_random_atoms(seed) for seed in range(draws)], reading.shuffled()
     scores: Scores = {}
     for part in parts:
         if part in OF_ATOMS:
-            scores |= OF_ATOMS[part](atoms)
+            drawn = [OF_ATOMS[part](atoms) for atoms in random]
+            scores |= {name: fmean(one[name] for one in drawn) for name in drawn[0]}
         elif part in OF_CODES:
             scores |= OF_CODES[part](others)
     return {name: score for name, score in scores.items() if not name.endswith("_bound")}
