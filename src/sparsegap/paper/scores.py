@@ -72,11 +72,11 @@ def of_atoms(learned: Tensor, truth: Tensor) -> dict[str, Floats]:
 def chances(n_atoms: int, truth: Tensor, codes: Tensor, x: Tensor) -> dict[str, Floats]:
     """What knowing nothing gets, `<name>_chance`: random dictionaries of n_atoms, and the codes relu(x·atomsᵀ) of an untrained encoder.
 
-    truth (r, m_truth, d), codes and x its samples. The means over 20 draws. (r,) each.
+    truth (r, m_truth, d), codes and x its samples. The means over 20 draws, the same for every run. (r,) each.
     """
     found: list[Mapping[str, Floats]] = []
     for draw in range(DRAWS):
-        atoms = torch.stack([random_atoms(n_atoms, Dictionary(one), seed=1000 * run + draw).atoms for run, one in enumerate(truth)])
+        atoms = random_atoms(n_atoms, Dictionary(truth[0]), seed=draw).atoms.expand(len(truth), -1, -1)
         found.append(of_atoms(atoms, truth) | {"latent_mcc": latent_mcc((x @ atoms.transpose(1, 2)).relu(), codes)})
     return {f"{name}_chance": np.mean([one[name] for one in found], axis=0) for name in found[0]}
 
