@@ -45,6 +45,7 @@ LAYERS = (
     ("drawing",),
     ("figures",),
     ("report", "study.page"),
+    ("theorem_page",),
     ("catalogue", "bench", "warm_up"),
     ("benchmarks",),
     ("commands",),

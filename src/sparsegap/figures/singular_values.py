@@ -14,8 +14,8 @@ HUES = {"values before the gate": "purple", "the encoder's codes": "vermilion", 
 
 
 def singular_values(record: TheoremRecord) -> alt.LayerChart:
-    """Singular values of the values before the gate, of the encoder's codes and of the true ones, each as a share of its largest: a linear map
-    keeps as many as there are dimensions, and one more for biases.
+    """Singular values before the gate, of the encoder's codes and of the true ones, each as a share of its largest: a linear map keeps as
+    many as there are dimensions, and one more for biases.
     """
     rows = [row for each in record.spectra for row in _rows(each)]
     x = alt.X("number:Q", title="number of the singular value", scale=alt.Scale(nice=False, zero=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse, Lasso
-from sparsegap.solve import Solution, solve
+from sparsegap.solve import EXHAUSTIVE_SUPPORTS, Solution, solve
 from sparsegap.theorem.columns import columns
 from sparsegap.theorem.reading import LinearNonlinear, read
 from sparsegap.theorem.record import Answer, Signs, Singular, TheoremRecord, WorstInput
@@ -23,6 +24,7 @@ from sparsegap.theorem.worst import Input, inputs, worst_input
 
 RANKED = 1024  # single sources whose codes' rank is counted, or half as many again as there are dimensions
 LARGE = 1e3
+SHOWN = 64  # atoms whose whole matrix a page can show
 LEAST_PENALTY = 1e-3
 PAIRS_TRIED = 1 << 28
 SMALL = 1024  # atoms that are compared in float64
@@ -57,10 +59,12 @@ def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = No
     worst = worst_input(reading, used, size=size, found=found, rank=min(rank, found.sources))
     one, two = (_described(reading, used, each, each is worst.input) for each in (worst.one, worst.two))
     answers = _answers(used, worst.input)
+    products = (dictionary.atoms.to(reading.weight) @ reading.weight.T).tolist() if dictionary.n_atoms <= SHOWN else None
     return TheoremRecord(
         **about, spectra=[_of_values(reading, used, size), *_of_codes(reading.encoder, used, size)], size=size, size_from=size_from,
         judged=worst.latents, pairs=worst.pairs, signs=Signs(**asdict(sign_pattern(found))), one=one, two=two, universal=worst.universal,
-        lower=worst.lower, upper=worst.upper, exact=worst.exact, tried=worst.tried, answers=answers, seconds=time.perf_counter() - began,
+        lower=worst.lower, upper=worst.upper, exact=worst.exact, tried=worst.tried, answers=answers,
+        products=products, seconds=time.perf_counter() - began,
     )
 
 
@@ -137,15 +141,16 @@ def _of(dictionary: Dictionary, found: Input) -> tuple[Tensor, list[int]]:
 
 
 def _answers(dictionary: Dictionary, found: Input) -> tuple[Answer, ...]:
-    """OMP and a certified lasso on the same input, in float64."""
+    """OMP, every pair where there are few, and a certified lasso on the same input, in float64."""
     exact = dictionary.to(torch.float64)
     x, sources = _of(dictionary, found)
     truth = torch.zeros(1, dictionary.n_atoms, dtype=torch.float64)
     truth[0, list(sources)] = found.size * len(found.sources) / len(sources)
     k_sparse = KSparse(exact, len(sources))
     lasso = Lasso(exact, LEAST_PENALTY * float(Lasso(exact, 0.0).largest_penalty(x)[0]))
+    pursuits = ["omp", "exhaustive"] if math.comb(dictionary.n_atoms, 2) <= EXHAUSTIVE_SUPPORTS else ["omp"]
     return (
-        _answer(solve(k_sparse, x, "omp", memory=0), truth, f"k = {len(sources)}"),
+        *(_answer(solve(k_sparse, x, method, memory=0), truth, f"k = {len(sources)}") for method in pursuits),
         _answer(solve(lasso, x, tolerance=1e-4, memory=0), truth, f"λ = {lasso.penalty:.3g}"),
     )
 

@@ -91,6 +91,7 @@ class TheoremRecord:
     exact: bool = False
     tried: int = 0
     answers: tuple[Answer, ...] = ()
+    products: list[list[float]] | None = None
     seconds: float = 0.0
 
     @property

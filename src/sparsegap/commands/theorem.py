@@ -1,0 +1,86 @@
+"""sparsegap theorem: what an encoder of one linear map cannot do, shown on yours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sparsegap.theorem.record import TheoremRecord
+
+Sae = Annotated[Path | None, typer.Option(metavar="PATH", show_default=False,
+                                          help="A checkpoint folder; without it, the best encoder for a toy is found first.")]
+Given = Annotated[Path | None, typer.Option("--activations", metavar="PATH", show_default=False,
+                                            help="Take only latents that fire on these, and sources as large as they find them.")]
+Size = Annotated[float | None, typer.Option(metavar="NUMBER", show_default=False,
+                                            help="Of a source; without it, it follows from what is given.")]
+Out = Annotated[Path | None, typer.Option(metavar="FOLDER", show_default=False,
+                                          help="Write theorem.html, its figures and theorem.json there.")]
+Seed = Annotated[int, typer.Option(help="Of the toy.", min=0)]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable, one JSON object.")]
+
+ROWS = 8192  # of the activations that are read
+
+
+def theorem(sae: Sae = None, activations: Given = None, size: Size = None, out: Out = None, seed: Seed = 0, as_json: Json = False) -> None:
+    """Show what a linear map before a gate cannot do: ranks, the sign pattern of W·D, and the worst input of one or two sources.
+
+    The worst input is found over all pairs of sources, verified by running the encoder, and solved: what the encoder misses, a solver
+    finds. Without --sae it takes a toy of 16 atoms in 8 dimensions and a few seconds.
+    """
+    from sparsegap.errors import InputError
+
+    if activations is not None and sae is None:
+        raise InputError("activations say which latents of an SAE are in use: give --sae too")
+    record = _of_toy(seed, size) if sae is None else _of_checkpoint(sae, activations, size)
+    if as_json:
+        typer.echo(json.dumps(record.as_dict(), indent=1))
+    else:
+        _print(record)
+    if out is not None:
+        from sparsegap.theorem_page import write_theorem
+
+        for path in write_theorem(record, out):
+            typer.echo(path, err=as_json)
+
+
+def _of_checkpoint(path: Path, activations: Path | None, size: float | None) -> TheoremRecord:
+    from sparsegap.checkpoints import open_checkpoint
+    from sparsegap.theorem.account import account
+
+    opened = open_checkpoint(path)
+    x = None
+    if activations is not None:
+        from sparsegap.readers import open_activations
+
+        given = open_activations(activations, "test")
+        opened.check(given)
+        x = given.load(ROWS).activations
+    return account(opened.encoder, opened.dictionary, x=x, size=size, name=str(path))
+
+
+def _of_toy(seed: int, size: float | None) -> TheoremRecord:
+    from sparsegap.theorem.account import account
+    from sparsegap.theorem.toy import best_encoder
+
+    encoder, dictionary = best_encoder(seed=seed)
+    return account(encoder, dictionary, size=1.0 if size is None else size, name="the best relu encoder of a toy")
+
+
+def _print(record: TheoremRecord) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from sparsegap.theorem.words import headline, lines
+
+    table = Table("what", "value", "what it means", box=None, pad_edge=False, header_style="bold")
+    for line in lines(record):
+        table.add_row(Text(line.what, style="bold"), Text(line.value), Text(line.meaning, style="dim"))
+    console = Console(highlight=False)
+    console.print(Text(headline(record)), soft_wrap=True)
+    console.print()
+    console.print(table)
