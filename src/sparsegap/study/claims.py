@@ -20,7 +20,8 @@ class Claim(BaseModel):
     ratio: compare a / b instead of a − b, by logarithms, with figures and margins that are factors ("greater" by more than `margin` times,
     "equivalent" up to a factor `margin`; 0 stands for 1); a trend then grows by a factor.
     a, b: columns and the values they must have; a list means any of them, "none" means empty. at: which row of a curve counts: the "last"
-    step, the "max", the "min", the "best" (the smaller of an error or a cost, else the greater), or columns such as {step = 8000}.
+    step, the "best" (that which validation samples chose: its column `best` is true; without one the last), the "max" or "min" of the
+    metric, or columns such as {step = 8000}.
     paired: pair the runs of a and b by seed (None: where they share seeds). each: columns whose every value gets its own verdict.
     """
 

@@ -17,8 +17,7 @@ from sparsegap.study.values import NONE
 
 Values = NDArray[np.float64]
 Key = tuple[str, ...]
-STEP, SEED = "step", "seed"
-LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "l0", "l1_norm", "seconds", "flops", "epu")
+STEP, SEED, BEST = "step", "seed", "best"
 LISTED = 12  # values that a sentence names
 
 
@@ -167,12 +166,14 @@ def _at(rows: list[Row], claim: Claim, names: Sequence[str]) -> list[Row]:
 def _of_curve(curve: list[Row], claim: Claim) -> Iterable[Row]:
     if any(row.get(STEP) is None for row in curve):
         return curve
-    if claim.at == "last":
-        last = max(row[STEP] for row in curve)
-        return [row for row in curve if row[STEP] == last]
-    less = claim.at == "min" or (claim.at == "best" and claim.metric.startswith(LESS_IS_BETTER))
-    best: Callable[..., Row] = min if less else max
-    return [best(curve, key=lambda row: row[claim.metric])]
+    if claim.at in ("max", "min"):
+        extreme: Callable[..., Row] = max if claim.at == "max" else min
+        return [extreme(curve, key=lambda row: row[claim.metric])]
+    chosen = [row for row in curve if row.get(BEST) is True]
+    if claim.at == "best" and chosen:
+        return chosen
+    last = max(row[STEP] for row in curve)
+    return [row for row in curve if row[STEP] == last]
 
 
 def _varying_alike(a: list[Row], b: list[Row] | None, names: Sequence[str]) -> list[str]:
