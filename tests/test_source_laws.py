@@ -102,7 +102,7 @@ def test_a_fixed_number_of_correlated_atoms_is_those_furthest_above_their_thresh
     np.put_along_axis(direct, np.argsort(-margins, axis=1)[:, :3], 1.0, axis=1)
     found, wanted = z.T @ z / N, direct.T @ direct / N
     assert np.abs(found - wanted).max() < FARTHEST * np.sqrt(0.5 / N)
-    assert found.diagonal() == pytest.approx(source.probabilities, abs=0.01)
+    assert found.diagonal() == pytest.approx(source.probabilities, abs=0.03)
     assert np.abs(source._balanced - source._limits).max() > 0.1  # they would not be met without
 
 
@@ -293,7 +293,7 @@ def test_the_smallest_and_the_fullest(text: str) -> None:
     [
         "zipf:active=32,exact=false",
         "correlated:active=32,groups=64,exponent=1",
-        "correlated:active=32,groups=64,exponent=1,exact=true",
+        "correlated:active=32,exponent=1,exact=true",
         "hierarchical:active=32,trees=800,branching=4,depth=3,exclusive=true,scaled=true,exponent=0.5",
         "categorical:active=32,classes=10",
         "multidimensional:active=32",

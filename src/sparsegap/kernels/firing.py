@@ -151,13 +151,24 @@ def entering(high: float, low: float) -> float:
 @njit(cache=True)
 def keep_furthest(found: Slots, margins: Floats, settled: int, at: int, k: int) -> None:
     """Those of found[settled:at] with the largest margins moved to found[settled:k]."""
-    for i in range(settled, k):
-        best = i
-        for j in range(i + 1, at):
-            if margins[j] > margins[best]:
-                best = j
-        found[i], found[best] = found[best], found[i]
-        margins[i], margins[best] = margins[best], margins[i]
+    low, high = settled, at - 1
+    while low < high:  # Hoare's selection, largest first
+        pivot, i, j = margins[(low + high) // 2], low, high
+        while i <= j:
+            while margins[i] > pivot:
+                i += 1
+            while margins[j] < pivot:
+                j -= 1
+            if i <= j:
+                found[i], found[j] = found[j], found[i]
+                margins[i], margins[j] = margins[j], margins[i]
+                i, j = i + 1, j - 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            break
 
 
 @njit(cache=True, inline="always")
