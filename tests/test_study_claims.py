@@ -152,13 +152,20 @@ CURVES = [row for seed in range(3) for row in curve("sc", seed, {0: 0.1, 50: 0.9
         ("last", "score", 0.5),
         ("max", "score", 0.91),
         ("min", "score", 0.1),
-        ("best", "score", 0.91),
-        ("best", "mse", 0.1),
+        ("best", "score", 0.5),
         ({"step": 50}, "score", 0.91),
     ],
 )
 def test_which_row_of_a_curve(at: Any, metric: str, mean: float) -> None:
     assert judge(claim(at=at, metric=metric, value=0.0), CURVES).estimate == pytest.approx(mean)
+
+
+def test_the_best_step_is_the_one_that_validation_chose() -> None:
+    """And not the one whose score is the highest: that one is chosen by the very samples it is judged on."""
+    chosen = [row | {"best": row["step"] == 0} for row in CURVES]
+    assert judge(claim(at="best", value=0.0), chosen).estimate == pytest.approx(0.1)
+    assert judge(claim(at={"best": True}, value=0.0), chosen).estimate == pytest.approx(0.1)
+    assert judge(claim(at="last", value=0.0), chosen).estimate == pytest.approx(0.5)
 
 
 def test_curves_end_where_they_end() -> None:
