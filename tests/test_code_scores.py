@@ -106,7 +106,7 @@ def test_shrinkage_is_told_apart_from_a_wrong_support() -> None:
 
 
 def test_the_largest_error_of_each_sample() -> None:
-    found, truth = some_codes(100, 7, 0, 0.5, signed=True), some_codes(100, 7, 1, 0.5, signed=True)
+    found, truth = (Codes(codes.indices, 5 * codes.values, 7) for codes in (some_codes(100, 7, 0, 0.5), some_codes(100, 7, 1, 0.5)))
     expected = (found.dense() - truth.dense()).abs().max(1).values
     errors = largest_error(found, truth)
     torch.testing.assert_close(errors.errors, expected)
