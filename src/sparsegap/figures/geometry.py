@@ -11,7 +11,7 @@ from sparsegap.theorem.plane import Code, Plane, Point
 
 UNIT, STRIP, REACH = 140, 86, 1.25  # pixels of a length of 1, of the readings above the plane; how far the plane goes up and down
 HEIGHT = int(STRIP + 2 * REACH * UNIT)
-CELL, ACROSS = 0.1, 2.6
+CELL, ACROSS = 0.1, 3.6
 HUES = ("blue", "green", "purple")
 FAR = 9.0
 

@@ -50,9 +50,12 @@ def missing(records: Records) -> str:
 
 
 def failed(records: Records, plan: Plan) -> list[tuple[str, str]]:
-    """Name and sentence of each trial that raised."""
+    """What went wrong, each sentence once, with the names of the trials that it stopped; at most three of them, then how many more."""
     names = {trial.key: trial.name for trial in plan.trials}
-    return [(names.get(trial["key"], trial["key"][:12]), _sentence(trial["error"])) for trial in records.failed]
+    by_sentence: dict[str, list[str]] = {}
+    for trial in records.failed:
+        by_sentence.setdefault(_sentence(trial["error"]), []).append(names.get(trial["key"], trial["key"][:12]))
+    return [(", ".join(each[:3]) + (f" and {len(each) - 3} more" if len(each) > 3 else ""), sentence) for sentence, each in by_sentence.items()]
 
 
 def facts(records: Records, plan: Plan) -> dict[str, str]:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sparsegap import charts, number_formats
+from sparsegap import charts
 from sparsegap.drawing import html
-from sparsegap.drawing.names import column_title
+from sparsegap.drawing.names import column_title, value_label
 from sparsegap.drawing.still import rows_of, still
 from sparsegap.drawing.tables import Table, table_of
 from sparsegap.errors import InputError
+from sparsegap.number_formats import significant
 from sparsegap.options import parse_options
 from sparsegap.shards import write_atomically
 from sparsegap.study import account, finding
@@ -28,6 +29,7 @@ from sparsegap.study.check import figure_kinds
 from sparsegap.study.declaration import Figure, Study, read_file
 from sparsegap.study.plan import PLAN, Plan, read_plan
 from sparsegap.study.records import Records
+from sparsegap.study.values import NONE
 from sparsegap.study.writer import STUDY
 from sparsegap.study.verdicts import Verdict, verdicts
 
@@ -88,6 +90,7 @@ class StudyShown:
     figures: list[FigureShown] = field(default_factory=list)
     empty: str = ""
     missing: str = ""
+    failures: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     facts: Mapping[str, str] = field(default_factory=dict)
     settings: list[tuple[str, str, str]] = field(default_factory=list)
@@ -142,7 +145,8 @@ def study_shown(store: Path, beside: Path, prefix: str = "") -> StudyShown:
         told=account.told(records, len(plan.trials)), state=account.state(records), command=_command(plan), trials=len(records.trials),
         tally=tally(judged), claims=claims_shown(judged),
         figures=[figure_shown(each, records, store, beside, prefix) for each in declared.figures] if records.rows else [],
-        empty=account.empty(records), missing=account.missing(records) if records.trials else "", failed=account.failed(records, plan),
+        empty=account.empty(records), missing=account.missing(records) if records.trials else "", failures=len(records.failed),
+        failed=account.failed(records, plan),
         facts=account.facts(records, plan), settings=account.settings(plan),
     )
 
@@ -212,13 +216,14 @@ def tally(judged: Sequence[Verdict]) -> dict[str, int]:
 
 
 def _verdict_shown(verdict: Verdict) -> VerdictShown:
-    place = ", ".join(str(value) if name == "variant" else f"{name} = {value}" for name, value in verdict.where.items() if value not in (None, "none"))
-    figure = "" if verdict.estimate is None else f"{number_formats.significant(verdict.estimate, 3)}"
-    figure = f"+{figure}" if verdict.estimate is not None and verdict.estimate > 0 and verdict.design in ("paired", "unpaired", "slopes") else figure
-    ends = "" if verdict.low is None or verdict.high is None else " to ".join(number_formats.significant(end, 3) for end in (verdict.low, verdict.high))
-    effect = "" if verdict.effect is None else f"{verdict.effect_name} {number_formats.significant(verdict.effect, 2)}"
-    metric = column_title(verdict.metric) if figure else ""
-    return VerdictShown(verdict.status, place, figure, "; ".join(part for part in (metric, ends, effect) if part), verdict.sentence)
+    place = ", ".join(value_label(name, value) for name, value in verdict.where.items() if value not in (None, NONE))
+    if verdict.estimate is None:
+        return VerdictShown(verdict.status, place, "", "", verdict.sentence)
+    sign = "+" if verdict.estimate > 0 and verdict.design in ("paired", "unpaired", "slopes") else ""
+    parts = [column_title(verdict.metric)]
+    parts += [] if verdict.low is None or verdict.high is None else [f"{significant(verdict.low, 3)} to {significant(verdict.high, 3)}"]
+    parts += [] if verdict.effect is None else [f"{verdict.effect_name} = {significant(verdict.effect)}"]
+    return VerdictShown(verdict.status, place, f"{sign}{significant(verdict.estimate, 3)}", "; ".join(parts), verdict.sentence)
 
 
 def _write_figure(spec: dict[str, Any], folder: Path, name: str) -> str:
