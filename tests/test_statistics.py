@@ -70,7 +70,7 @@ def test_where_a_new_run_falls_covers_new_runs() -> None:
 
 
 @pytest.mark.parametrize(("n", "method"), [(7, "percentile"), (30, "BCa"), (200, "BCa")])
-@pytest.mark.parametrize("statistic", [np.mean, np.median])
+@pytest.mark.parametrize("statistic", [np.mean, np.median, np.var])
 def test_bootstrap_is_scipys(n: int, method: str, statistic: object) -> None:
     skewed = np.exp(normal(n))
     found = s.bootstrap(skewed, lambda values: statistic(values, axis=-1), resamples=20_000)  # type: ignore[operator]

@@ -101,7 +101,10 @@ def test_what_is_not_shown_comes_with_what_would_have_been() -> None:
     assert verdict.status == "not shown"
     deviation = np.std([0.1, -0.09, 0.05, -0.02, 0.02], ddof=1)
     assert verdict.detectable == pytest.approx(1.6816 * deviation, rel=1e-3)
-    assert verdict.needed == 284 and "in 80 % of cases; 284 would be needed for the one seen" in verdict.sentence
+    assert (
+        verdict.needed == 284
+        and "5 pairs find a distance of 0.12 in 80 % of cases; 284 would be needed for the one seen" in verdict.sentence
+    )
 
 
 def test_one_run_and_equal_runs() -> None:
@@ -383,7 +386,7 @@ def test_the_interval_of_a_ratio() -> None:
     assert (verdict.estimate, verdict.low, verdict.high) == pytest.approx((10, 10 * np.exp(theirs.low), 10 * np.exp(theirs.high)))
     flat = judge(claim(b=SAE, ratio=True, margin=10), DEARER)
     assert flat.status == "not shown" and flat.detectable == pytest.approx(np.exp(1.6816 * NOISE.std(ddof=1)), rel=1e-4)
-    assert "So many find a factor of 1" in flat.sentence
+    assert "5 pairs find a factor of 1" in flat.sentence
     negative = judge(claim(b=SAE, ratio=True), rows({"sc": -1.0, "sae": 1.0}))
     assert negative.status == "not shown" and "score reaches -1, of which there is no ratio" in negative.sentence
 

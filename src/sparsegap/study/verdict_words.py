@@ -113,9 +113,7 @@ def _notes(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
     if verdict.exact_least is not None and verdict.exact_p is not None:
         yield _exact(verdict)
     if verdict.status == "not shown" and verdict.detectable is not None:
-        needed = "no number of runs would show" if verdict.needed is None else f"{count(verdict.needed)} would be needed for"
-        what = "a factor" if claim.ratio else "a distance"
-        yield f"So many find {what} of {significant(verdict.detectable)} in 80 % of cases; {needed} the one seen."
+        yield _power(claim, verdict)
     if _rests_on_p(verdict) and verdict.p_corrected is not None and verdict.p_corrected >= ALPHA:
         yield f"It does not survive the correction for {family} claims."
 
@@ -125,8 +123,16 @@ def _rests_on_p(verdict: Verdict) -> bool:
     return verdict.status == "confirmed" or (verdict.status == "refuted" and verdict.kind != "equivalent")
 
 
+def _power(claim: Claim, verdict: Verdict) -> str:
+    runs = {"paired": "pairs", "slopes": "slopes"}.get(verdict.design, "runs")
+    found = f"{verdict.n} {runs} find a {'factor' if claim.ratio else 'distance'} of {significant(verdict.detectable)}"
+    needed = "no number of them would show" if verdict.needed is None else f"{count(verdict.needed)} would be needed for"
+    return f"{found} in 80 % of cases; {needed} the one seen."
+
+
 def _exact(verdict: Verdict) -> str:
     least, p = verdict.exact_least or 0.0, verdict.exact_p or 0.0
-    if least > ALPHA:
-        return f"n is too small for p < .05 by an exact test, whose least is {_figure(least)}: the interval trusts that scatter is normal."
-    return f"Exact p = {significant(p)}."
+    if least <= ALPHA:
+        return f"Exact p = {significant(p)}."
+    trust = "" if verdict.status == "not shown" else ": the interval trusts that scatter is normal"
+    return f"n is too small for p < .05 by an exact test, whose least is {_figure(least)}{trust}."
