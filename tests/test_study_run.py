@@ -185,7 +185,7 @@ def test_a_collection_shares_its_trials(here: Path) -> None:
     write(here, 'title = "Both"\nstudies = ["zero.toml", "mine.toml"]', "both")
     status, said = run("both.toml")
     assert status == 0
-    assert "8 trials of 2 studies, 6 to compute" in said
+    assert "8 trials of 2 studies, 2 the same as another, 6 to compute" in said
     assert len(computed(here)) == 6
     found = Records.open(here / "results/both")
     assert found.values("study") == ["zero", "mine"]
@@ -219,6 +219,20 @@ def test_a_study_does_not_write_over_a_collection(here: Path) -> None:
 def test_what_is_no_rows_is_refused(found: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         rows_of(found, [0, 1])
+
+
+def test_what_is_warned_of_is_stored(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import warnings
+
+    function = experiment("tiny").function
+
+    def warning(**options: Any) -> Any:
+        warnings.warn(f"at  {options['size']}", stacklevel=1)
+        return function(**options)
+
+    monkeypatch.setitem(experiment("tiny").__dict__, "function", warning)
+    run(str(write(here, PLAIN.replace("[3, 5]", "[3]"))))
+    assert [each["warnings"] for each in Records.open(here / "results/mine").trials] == 2 * [["UserWarning: at 3"]]
 
 
 def test_numbers_of_torch_and_numpy_become_plain() -> None:

@@ -76,7 +76,8 @@ def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, se
     console.print(f"{found.title}  ({found.name}, {setting})", markup=False, style="bold")
     several = f" of {len(found.studies)} studies" if found.is_collection else ""
     stored = f", {wanted.stored} stored already" if wanted.stored else ""
-    console.print(f"{wanted.chosen} trials{several}{stored}, {len(wanted.jobs)} to compute", soft_wrap=True)
+    same = f", {wanted.same} the same as another" if wanted.same else ""
+    console.print(f"{wanted.chosen} trials{several}{stored}{same}, {len(wanted.jobs)} to compute", soft_wrap=True)
     if wanted.jobs:
         used = min(processes, len(wanted.jobs))
         seconds = wanted.seconds(processes)

@@ -67,6 +67,11 @@ class Agenda:
         return sum(job.flops or 0.0 for job in self.jobs)
 
     @property
+    def same(self) -> int:
+        """Trials to compute that another one is the same as."""
+        return sum(len(job.wanted) - 1 for job in self.jobs)
+
+    @property
     def unpriced(self) -> int:
         """Jobs of which nobody knows how long they take."""
         return sum(job.seconds is None for job in self.jobs)

@@ -134,7 +134,8 @@ def _line(job: Job, place: int, plan: Plan, outcome: Outcome) -> dict[str, Any]:
     return {
         "key": trial.key, "study": plan.study, "block": trial.block, "variant": trial.variant, "labels": trial.labels,
         "experiment": trial.experiment, "version": trial.version, "options": trial.options, "seeds": trial.seeds, "rows": outcome.rows,
-        "error": outcome.error, **({"traceback": outcome.traceback} if outcome.traceback else {}), "seconds": round(outcome.seconds, 4),
+        "error": outcome.error, **({"traceback": outcome.traceback} if outcome.traceback else {}),
+        **({"warnings": list(outcome.warnings)} if outcome.warnings else {}), "seconds": round(outcome.seconds, 4),
         "flops": job.flops, "versions": versions(), "device": processor(), "threads": 1,
         "when": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparsegap.errors import InputError
 from sparsegap.study.experiment import experiment
+
+MOST_WARNINGS = 10  # different ones of a trial, that are stored
 
 
 @dataclass(frozen=True)
@@ -25,16 +28,25 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: rows, or the sentence of a failure with its traceback."""
+    """What came of it: rows, or the sentence of a failure with its traceback; and what was warned of on the way."""
 
     rows: list[dict[str, Any]]
     seconds: float
     error: str | None = None
     traceback: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def compute(task: Task) -> Outcome:
     """Run the experiment; what it raises becomes a failed outcome."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        outcome = _computed(task)
+    said = dict.fromkeys(f"{each.category.__name__}: {' '.join(str(each.message).split())}" for each in caught)
+    return replace(outcome, warnings=tuple(said)[:MOST_WARNINGS])
+
+
+def _computed(task: Task) -> Outcome:
     began = time.perf_counter()
     try:
         rows = rows_of(experiment(task.experiment).function(**task.options, seeds=list(task.seeds)), task.seeds)
