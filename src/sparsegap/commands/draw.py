@@ -5,14 +5,35 @@ from typing import Annotated
 
 import typer
 
-FigureName = Annotated[str, typer.Argument(metavar="FIGURE", show_default=False,
-                                           help="A name from the study's [[figures]]; or a kind of figure, as `curves`, with its options.")]
+FigureName = Annotated[
+    str,
+    typer.Argument(
+        metavar="FIGURE",
+        show_default=False,
+        help="A name from the study's [[figures]]; or a kind of figure, as `curves`, with its options.",
+    ),
+]
 Store = Annotated[Path, typer.Argument(metavar="STORE", help="What `sparsegap run` wrote: the folder of a study.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False,
-                                          help="A file that ends in .svg, .pdf, .png, .json (Vega-Lite) or .csv (the data); without it, FIGURE.svg.")]
-Width = Annotated[float | None, typer.Option(metavar="MM", help="Width in mm: 170 for two columns of a paper, 85 for one.", show_default="170")]
-Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", show_default=False,
-                                                   help="An option of the figure's kind, instead of what the study says; repeatable.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="A file that ends in .svg, .pdf, .png, .json (Vega-Lite) or .csv (the data); without it, FIGURE.svg.",
+    ),
+]
+Width = Annotated[
+    float | None, typer.Option(metavar="MM", help="Width in mm: 170 for two columns of a paper, 85 for one.", show_default="170")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        show_default=False,
+        help="An option of the figure's kind, instead of what the study says; repeatable.",
+    ),
+]
 
 
 def draw(figure: FigureName, store: Store, out: Out = None, width: Width = None, options: Options = None) -> None:

@@ -5,11 +5,23 @@ from typing import Annotated
 
 import typer
 
-Results = Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False,
-                                         help="What `sparsegap gap` wrote, a folder with gap.json; or what `sparsegap run` wrote, a study or a collection.")]
+Results = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        show_default=False,
+        help="What `sparsegap gap` wrote, a folder with gap.json; or what `sparsegap run` wrote, a study or a collection.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes; without it, into the folder.", show_default=False)]
-Figures = Annotated[Path | None, typer.Option(metavar="FOLDER", show_default=False,
-                                              help="Of a gap record: also each figure, as SVG, PNG and Vega-Lite. Those of a study lie in its folder.")]
+Figures = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        show_default=False,
+        help="Of a gap record: also each figure, as SVG, PNG and Vega-Lite. Those of a study lie in its folder.",
+    ),
+]
 
 
 def report(results: Results, out: Out = None, figures: Figures = None) -> None:

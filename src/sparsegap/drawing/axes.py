@@ -28,9 +28,13 @@ def extent(values: Sequence[float], *, log: bool = False, padding: float = 0.06)
 def quantitative(channel: type[Any], field: str, name: str, domain: list[float], *, log: bool = False) -> Any:
     """A position channel: title from the column, ticks that stay legible, log where wanted."""
     scale = alt.Scale(type="log", domain=domain, nice=False) if log else alt.Scale(domain=domain, nice=False, zero=False)
-    ticks = {"values": log_ticks(*domain)} if log else {}
-    return channel(f"{field}:Q", title=column_title(name) + (" (log)" if log else ""), scale=scale,
-                   axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **ticks))
+    ticks: Any = {"values": log_ticks(*domain)} if log else {}
+    return channel(
+        f"{field}:Q",
+        title=column_title(name) + (" (log)" if log else ""),
+        scale=scale,
+        axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **ticks),
+    )
 
 
 def number_format(domain: list[float]) -> str:

@@ -58,11 +58,15 @@ def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
         chart: Any = views[0].properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         meta |= {"aspect": look.aspect} if look.aspect else {}
     else:
-        shared: Any = {channel: "shared" for channel in look.share}
+        shared: Any = dict.fromkeys(look.share, "shared")
         chart = alt.concat(*views, columns=look.across, spacing=SPACING).resolve_scale(**shared)
         meta["panels"] = {"across": min(look.across, len(views)), "least": look.least, "aspect": look.aspect}
     if len(set(look.entries)) > 1:  # set here once: altair would declare it in every layer
-        picking = {"select": {"type": "point", "fields": ["method"]}, "bind": "legend", "views": [FIRST, f"{FIRST}_0"]}  # altair numbers the names in a row of views
+        picking: Any = {
+            "select": {"type": "point", "fields": ["method"]},
+            "bind": "legend",
+            "views": [FIRST, f"{FIRST}_0"],
+        }  # altair numbers the names in a row of views
         chart = chart.properties(params=[alt.TopLevelSelectionParameter(name=PICK, **picking)])
     finished = chart.properties(
         description=look.description, usermeta=meta, padding={"left": 2, "right": look.right, "top": 6, "bottom": 4}
@@ -81,7 +85,15 @@ def _view(panel: Panel, number: int, look: Look, *, alone: bool) -> alt.LayerCha
 def study_theme() -> dict[str, Any]:
     """The house look, with the titles of panels and a grid that stays behind."""
     found = theme()
-    found["title"] = {"anchor": "start", "color": light("ink"), "fontSize": SIZE, "fontWeight": 600, "offset": 8, "font": FONT, "frame": "group"}
+    found["title"] = {
+        "anchor": "start",
+        "color": light("ink"),
+        "fontSize": SIZE,
+        "fontWeight": 600,
+        "offset": 8,
+        "font": FONT,
+        "frame": "group",
+    }
     found["legend"] = {**found["legend"], "rowPadding": 3}
     found["concat"] = {"spacing": SPACING}
     return found

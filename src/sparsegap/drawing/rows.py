@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sparsegap.drawing.names import as_list, value_label
+from sparsegap.drawing.summaries import Row, grouped, is_number
 from sparsegap.errors import InputError
 from sparsegap.study.observations import Table
 from sparsegap.study.records import Records
-from sparsegap.drawing.summaries import Row, grouped, is_number
 
 NOTHING = "(nothing varies)"
 Paper = dict[str, float | dict[str, float]]
@@ -21,7 +21,9 @@ def chosen(records: Records, where: Mapping[str, Any] | None, needed: Sequence[s
         return []
     for name in needed:
         if not any(name in row for row in records.rows):
-            raise InputError(f"no row of {records.study or 'these records'} has a column '{name}'; the columns are: {', '.join(records.columns)}")
+            raise InputError(
+                f"no row of {records.study or 'these records'} has a column '{name}'; the columns are: {', '.join(records.columns)}"
+            )
     return records.where(**dict(where or {})).rows
 
 
@@ -42,7 +44,7 @@ def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
 
 def in_panels(rows: Sequence[Row], panel: str | list[str]) -> list[tuple[str, list[Row]]]:
     """Rows by panel, with what to write above each: nothing where only one value occurs."""
-    names = varying(rows, [name for name in as_list(panel)])
+    names = varying(rows, as_list(panel))
     return [(label_of(group[0], names), group) for group in grouped(rows, lambda row: key_of(row, names)).values()]
 
 
@@ -89,7 +91,7 @@ def paper_value(paper: Paper | None, names: Sequence[str], *, of: str, panel: st
 
 
 def chance_of(rows: Sequence[Row], y: str, chance: str | float | None) -> float | None:
-    """The chance level of a metric in these rows: a number, a column's mean, or the column that belongs to the metric where there is one."""
+    """The chance level of a metric in these rows: a number, a column's mean, or that of the metric's own column."""
     if chance is None or is_number(chance):
         return None if chance is None else float(chance)
     name = f"{y}_chance" if chance == "auto" else str(chance)

@@ -1,4 +1,4 @@
-"""How the lines and points of a study are told apart: colour, dash and shape, each bound to the name, so that print without colour works."""
+"""How the lines of a study are told apart: colour and dash, each bound to the name: print needs no colour."""
 
 from __future__ import annotations
 
@@ -14,15 +14,10 @@ from sparsegap.charts import Row, in_family, light, token
 PICK = "pick"  # the parameter that holds what is picked in the legend
 SOLID = [1, 0]
 DASHES = {
-    "sae": SOLID, "encoder": SOLID, "sc": [11, 3, 2, 3], "sae+ito": [7, 3], "ito": [7, 3], "topk": [8, 2], "jumprelu": [3, 2], "gated": [6, 2, 2, 2],
-    "lista": [5, 2], "omp": SOLID, "lasso": [9, 3], "fista": [4, 2], "mint": [2, 2], "pine": [5, 2], "forest": [9, 2],
+    "sae": SOLID, "encoder": SOLID, "sc": [11, 3, 2, 3], "sae+ito": [7, 3], "ito": [7, 3], "topk": [8, 2],
+    "jumprelu": [3, 2], "gated": [6, 2, 2, 2], "lista": [5, 2], "omp": SOLID, "lasso": [9, 3], "fista": [4, 2], "mint": [2, 2], "pine": [5, 2], "forest": [9, 2],
 }  # fmt: skip
 FURTHER_DASHES = ([5, 2], [8, 3, 2, 3], [3, 3], [10, 4], [6, 2, 1, 2])
-SHAPES = {
-    "sae": "circle", "encoder": "circle", "sc": "diamond", "sae+ito": "triangle-up", "ito": "triangle-up", "topk": "square", "jumprelu": "triangle-down",
-    "lista": "triangle-right", "omp": "cross", "lasso": "diamond", "mlp": "square",
-}  # fmt: skip
-FURTHER_SHAPES = ("square", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
 # Of settings in their order, as 16, 1,000 and 16,000 atoms: from light and warm to dark and cold.
 RAMP = ("orange", "vermilion", "crimson", "purple", "plum", "blue", "slate")
 
@@ -33,11 +28,6 @@ def dash(name: str) -> list[int]:
     if family == "mlp":
         return DASHES[token(name)]
     return DASHES.get(family) or FURTHER_DASHES[zlib.crc32(name.encode()) % len(FURTHER_DASHES)]
-
-
-def shape(name: str) -> str:
-    """The shape of a series' points."""
-    return SHAPES.get(in_family(name)[0]) or FURTHER_SHAPES[zlib.crc32(name.encode()) % len(FURTHER_SHAPES)]
 
 
 def colour_tokens(names: Sequence[str], ordered: bool = False) -> list[str]:
@@ -66,7 +56,11 @@ class Series:
 
     def colour(self, *, symbol: str = "stroke") -> alt.Color:
         """The colour channel."""
-        return alt.Color("method:N", scale=self._colours(), legend=self._legend(symbolType=symbol, symbolStrokeWidth=2.5, symbolSize=260 if symbol == "stroke" else 90))
+        return alt.Color(
+            "method:N",
+            scale=self._colours(),
+            legend=self._legend(symbolType=symbol, symbolStrokeWidth=2.5, symbolSize=260 if symbol == "stroke" else 90),
+        )
 
     def fill(self) -> alt.Fill:
         """The fill of marks that the legend does not show."""
@@ -82,7 +76,7 @@ class Series:
     def dashes(self) -> alt.StrokeDash:
         """The dash channel; joins the legend of the colours."""
         scale = alt.Scale(domain=self.names, range=[dash(name) for name in self.names])
-        how = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 260}
+        how: Any = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 260}
         return alt.StrokeDash("method:N", scale=scale, legend=self._legend(**how))
 
 

@@ -19,13 +19,21 @@ STRONGEST = 0.72  # opacity: ink stays legible on it
 
 
 def shaded(most: float, x: Any, y: Any, tooltip: list[alt.Tooltip], *, gaps: bool = True) -> Any:
-    """Rectangles from (left, bottom) to (right, top) whose shade is the row's `value` as a part of `most`: blue above zero, vermilion below."""
+    """Rectangles from (left, bottom) to (right, top), shaded by the row's `value` as a part of `most`: blue above zero, vermilion below."""
     across, up = x.copy(), y.copy()
     across.shorthand, up.shorthand = "left:Q", "bottom:Q"
-    rectangle = alt.Chart().mark_rect(stroke=light("surface"), strokeWidth=1 if gaps else 0).encode(
-        x=across, x2="right:Q", y=up, y2="top:Q", tooltip=tooltip,
-        fillOpacity=alt.FillOpacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
-        fill=alt.Fill("side:N", scale=alt.Scale(domain=["above", "below"], range=[light(ABOVE), light(BELOW)]), legend=None),
+    rectangle = (
+        alt.Chart()
+        .mark_rect(stroke=light("surface"), strokeWidth=1 if gaps else 0)
+        .encode(
+            x=across,
+            x2="right:Q",
+            y=up,
+            y2="top:Q",
+            tooltip=tooltip,
+            fillOpacity=alt.FillOpacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
+            fill=alt.Fill("side:N", scale=alt.Scale(domain=["above", "below"], range=[light(ABOVE), light(BELOW)]), legend=None),
+        )
     )
     strength = f"{STRONGEST} * min(1, abs(datum.value) / {float(most) or 1.0!r})"
     return rectangle.transform_calculate(strength=strength, side="datum.value < 0 ? 'below' : 'above'")
@@ -34,7 +42,9 @@ def shaded(most: float, x: Any, y: Any, tooltip: list[alt.Tooltip], *, gaps: boo
 def position(channel: type[Any], field: str, places: Sequence[Any], title: str) -> Any:
     """The place of a cell by its number along an axis that says the values there."""
     labels = ", ".join(f"'{number_label(value) if isinstance(value, int | float) else ''}'" for value in places)
-    axis = alt.Axis(values=list(range(len(places))), labelExpr=f"[{labels}][datum.value]", grid=False, ticks=False, domain=False, labelFlush=False)
+    axis = alt.Axis(
+        values=list(range(len(places))), labelExpr=f"[{labels}][datum.value]", grid=False, ticks=False, domain=False, labelFlush=False
+    )
     scale = alt.Scale(domain=[-0.5, len(places) - 0.5], nice=False, zero=False)
     return channel(f"{field}:Q", title=column_title(title), scale=scale, axis=axis)
 

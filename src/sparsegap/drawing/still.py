@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from sparsegap import charts
-from sparsegap.errors import InputError
 from sparsegap.drawing.panels import sized
+from sparsegap.errors import InputError
 
 FORMATS = ("svg", "pdf", "png", "json", "csv")
 PIXELS_PER_MM = 96 / 25.4
@@ -62,17 +62,13 @@ def drawn_width(drawn: str) -> float:
 
 def without_pointing(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec without the layers of the style "pointing", which are there to be pointed at and cannot be seen."""
-    if isinstance(spec, dict):
-        return {
-            key: [without_pointing(each) for each in value if not _is_for_pointing(each)]
-            if key in ("layer", "concat") else value
-            for key, value in spec.items()
-        }
-    return spec
+    views = [without_pointing(view) for view in spec.get("concat", [])]
+    layers = [layer for layer in spec.get("layer", []) if not _is_for_pointing(layer)]
+    return spec | ({"concat": views} if views else {}) | ({"layer": layers} if layers else {})
 
 
-def _is_for_pointing(layer: Any) -> bool:
-    mark = layer.get("mark") if isinstance(layer, dict) else None
+def _is_for_pointing(layer: dict[str, Any]) -> bool:
+    mark = layer.get("mark")
     return isinstance(mark, dict) and mark.get("style") == "pointing"
 
 

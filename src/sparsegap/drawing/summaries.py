@@ -35,7 +35,8 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Ro
 def spread(values: Sequence[float], centre: Centre = "mean", band: Band = "interval") -> tuple[float, float | None, float | None]:
     """Centre, lower and upper end of the band of one value a seed; no band for a single seed.
 
-    "interval" is Student's of the mean, as in the verdicts on claims, and the bootstrap's of the median; of fewer than three seeds, their range.
+    "interval" is Student's of the mean, as in the verdicts on claims, and the bootstrap's of the median; of fewer than
+    three seeds it is their range.
     """
     found = np.asarray(values, dtype=float)
     middle = float(np.median(found) if centre == "median" else found.mean())

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from math import log
 from typing import Any, Literal
 
 import altair as alt
 
-from sparsegap.drawing import panels
 from sparsegap.charts import SMALL, data, light
+from sparsegap.drawing import panels
+from sparsegap.drawing.axes import extent, is_cost, is_progress, quantitative
 from sparsegap.drawing.names import as_list, column_title
+from sparsegap.drawing.panels import Look, Panel
+from sparsegap.drawing.rows import Paper, are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
+from sparsegap.drawing.series import Series
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread, thinned
 from sparsegap.label_places import apart
 from sparsegap.number_formats import fixed
-from sparsegap.drawing.panels import Look, Panel
-from sparsegap.drawing.series import Series
 from sparsegap.study.records import Column, Records, Where
-from sparsegap.drawing.axes import extent, is_cost, is_progress, quantitative
-from sparsegap.drawing.rows import Paper, are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread, thinned
 
 POINTS = 80  # of a line; a curve of more logged steps is thinned
 HEIGHT, LETTER = 260, 16  # in pixels
@@ -63,11 +65,16 @@ def curves(
     ended = wanted if all(map(is_progress, as_list(x))) else at_end(records, wanted, "last")
     views = [
         View(across, up, _label(across, up, label, x, y), _label("", up, label, x, y), part)
-        for up in as_list(y) for label, part in in_panels(ended, panel) for across in as_list(x)
+        for up in as_list(y)
+        for label, part in in_panels(ended, panel)
+        for across in as_list(x)
     ]
     lines = [_lines(view, as_list(colour), centre, band) for view in views]
-    rows = [row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
-            for number, (view, found) in enumerate(zip(views, lines, strict=True)) for row in found]
+    rows = [
+        row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
+        for number, (view, found) in enumerate(zip(views, lines, strict=True))
+        for row in found
+    ]
     logs = {name: is_cost(name) if log_x is None else log_x for name in as_list(x)}
     marks = [_marks(view, found, chance, paper) for view, found in zip(views, lines, strict=True)]
     domains = _domains(views, lines, marks, logs, log_y)
@@ -80,10 +87,19 @@ def curves(
     ]
     drawn = [Panel(found, view.title) for view, found in zip(views, layers, strict=True)]
     called = [row["name"] for row in rows]
-    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
-        title=f"{_and(as_list(y))} against {_and(as_list(x))}", description=_in_words(rows, views), note=_note(rows, marks, band, centre),
-        columns=_columns(views), height=HEIGHT, across=max(len(as_list(x)), 2), entries=called if series.legend else (),
-    ))
+    return panels.figure(
+        drawn or [Panel([alt.Chart().mark_point()], "")],
+        rows,
+        Look(
+            title=f"{_and(as_list(y))} against {_and(as_list(x))}",
+            description=_in_words(rows, views),
+            note=_note(rows, marks, band, centre),
+            columns=_columns(views),
+            height=HEIGHT,
+            across=max(len(as_list(x)), 2),
+            entries=called if series.legend else (),
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -104,17 +120,27 @@ def _lines(view: View, colour: list[str], centre: Centre, band: Band) -> list[Ro
     found: list[Row] = []
     for line in grouped(view.rows, lambda row: key_of(row, colour)).values():
         progress = is_progress(view.x) and any(row.get("step") is not None for row in line)
-        steps = grouped(line, lambda row: row.get("step" if progress else view.x))
+        counted = "step" if progress else view.x
+        steps = grouped(line, partial(_cell_of, name=counted))
         points = [point for step, rows in steps.items() if (point := _point(view, step, rows, centre, band)) is not None]
         points.sort(key=lambda point: point["x"])
         chosen_step = _best_step(line) if progress else None
         best = [place for place, point in enumerate(points) if chosen_step is not None and point["step"] == chosen_step]
         few = not progress or len(points) == 1
-        kept = [points[place] | {"best": place in best, "end": place == len(points) - 1, "few": few} for place in thinned(len(points), POINTS, best)]
+        kept = [
+            points[place] | {"best": place in best, "end": place == len(points) - 1, "few": few}
+            for place in thinned(len(points), POINTS, best)
+        ]
         name = named(line[0], colour)
-        found += [{"key": f"{name['method']}/{number}", **name, **point, "listed": point["end"] or point["best"] or point["few"]}
-                  for number, point in enumerate(kept)]
+        found += [
+            {"key": f"{name['method']}/{number}", **name, **point, "listed": point["end"] or point["best"] or point["few"]}
+            for number, point in enumerate(kept)
+        ]
     return found
+
+
+def _cell_of(row: Row, name: str) -> Any:
+    return row.get(name)
 
 
 def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -> Row | None:
@@ -122,7 +148,14 @@ def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -
     if not at or not values:
         return None
     middle, low, high = spread(values, centre, band)
-    return {"step": step, "x": rounded(sum(at) / len(at)), "y": rounded(middle), "low": rounded(low), "high": rounded(high), "seeds": len(values)}
+    return {
+        "step": step,
+        "x": rounded(sum(at) / len(at)),
+        "y": rounded(middle),
+        "low": rounded(low),
+        "high": rounded(high),
+        "seeds": len(values),
+    }
 
 
 def _best_step(line: list[Row]) -> Any:
@@ -147,8 +180,13 @@ def _domains(views: list[View], lines: list[list[Row]], marks: list[Marks], logs
         across.setdefault(_kind(view.x), []).extend(row["x"] for row in rows)
         ends = [row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None]
         up.setdefault(view.y, []).extend([*ends, *mark.paper.values(), *([] if mark.chance is None else [mark.chance])])
-    return [(_tight(extent(across[_kind(view.x)], log=logs[view.x], padding=0.02), logs[view.x], across[_kind(view.x)]),
-             extent(up[view.y], log=log_y)) for view in views]
+    return [
+        (
+            _tight(extent(across[_kind(view.x)], log=logs[view.x], padding=0.02), logs[view.x], across[_kind(view.x)]),
+            extent(up[view.y], log=log_y),
+        )
+        for view in views
+    ]
 
 
 def _kind(x: str) -> str:
@@ -165,7 +203,9 @@ def _at_ends(ends: list[Row], domain: Domain, log: bool, names: str) -> bool:
     if names != "auto":
         return names == "ends"
     (low, high), _ = domain
-    reach = [row["x"] >= (low ** AT_THE_EDGE * high ** (1 - AT_THE_EDGE) if log else low * AT_THE_EDGE + high * (1 - AT_THE_EDGE)) for row in ends]
+    reach = [
+        row["x"] >= (low**AT_THE_EDGE * high ** (1 - AT_THE_EDGE) if log else low * AT_THE_EDGE + high * (1 - AT_THE_EDGE)) for row in ends
+    ]
     return 1 < len(ends) <= MOST_NAMES and all(reach)
 
 
@@ -176,10 +216,8 @@ def _labels(ends: list[Row], domain: Domain, log_y: bool) -> list[Row]:
     return [row | {"down": place} for row, place in zip(ends, apart(down, LETTER, HEIGHT), strict=True)]
 
 
-def _fraction(high: float, low: float, value: float, log: bool) -> float:
-    from math import log as ln
-
-    return ln(high / value) / ln(high / low) if log else (high - value) / (high - low)
+def _fraction(high: float, low: float, value: float, logarithmic: bool) -> float:
+    return log(high / value) / log(high / low) if logarithmic else (high - value) / (high - low)
 
 
 def _layers(view: View, series: Series, marks: Marks, domain: Domain, log: bool, log_y: bool, labels: list[Row]) -> list[Any]:
@@ -190,7 +228,9 @@ def _layers(view: View, series: Series, marks: Marks, domain: Domain, log: bool,
     return [
         line,
         *_chance(marks.chance, y),
-        base.mark_area(line=False).encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", fill=series.fill(), opacity=series.opacity(0.16)),
+        base.mark_area(line=False).encode(
+            x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", fill=series.fill(), opacity=series.opacity(0.16)
+        ),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.best"),
         base.mark_point(filled=True, size=30, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.few"),
         base.mark_point(size=160, opacity=0, filled=True, style="pointing").encode(x=x, y=y, tooltip=_tooltip(view)),
@@ -203,7 +243,7 @@ def _chance(level: float | None, y: alt.Y) -> list[Any]:
     if level is None:
         return []
     row = alt.Chart(data([{"y": level, "words": f"chance {fixed(level, 2)}"}]))
-    text = {"align": "right", "dx": -4, "dy": -7, "fontSize": SMALL, "color": light("muted")}
+    text: dict[str, Any] = {"align": "right", "dx": -4, "dy": -7, "fontSize": SMALL, "color": light("muted")}
     return [
         row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(y=y),
         row.mark_text(**text).encode(x=alt.value("width"), y=y, text="words:N"),
@@ -228,15 +268,29 @@ def _end_labels(labels: list[Row], series: Series) -> list[Any]:
 
 def _tooltip(view: View) -> list[alt.Tooltip]:
     across = alt.Tooltip("x:Q", title=column_title(view.x), format=",.4~s" if is_cost(view.x) else ",")
-    return [alt.Tooltip("name:N", title="method"), across,
-            *(alt.Tooltip(f"{name}:Q", title=title, format=".4f") for name, title in
-              (("y", column_title(view.y)), ("low", "band from"), ("high", "to"))), alt.Tooltip("seeds:Q", title="seeds")]
+    return [
+        alt.Tooltip("name:N", title="method"),
+        across,
+        *(
+            alt.Tooltip(f"{name}:Q", title=title, format=".4f")
+            for name, title in (("y", column_title(view.y)), ("low", "band from"), ("high", "to"))
+        ),
+        alt.Tooltip("seeds:Q", title="seeds"),
+    ]
 
 
 def _columns(views: list[View]) -> dict[str, str]:
     across, up = {column_title(view.x) for view in views}, {column_title(view.y) for view in views}
-    columns = {"name": "method", "step": "step", "x": across.pop() if len(across) == 1 else "across", "y": up.pop() if len(up) == 1 else "value",
-               "low": "band from", "high": "to", "seeds": "seeds", "best": "chosen by validation"}
+    columns = {
+        "name": "method",
+        "step": "step",
+        "x": across.pop() if len(across) == 1 else "across",
+        "y": up.pop() if len(up) == 1 else "value",
+        "low": "band from",
+        "high": "to",
+        "seeds": "seeds",
+        "best": "chosen by validation",
+    }
     return ({"where": "panel"} if len(views) > 1 else {}) | columns
 
 

@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 import altair as alt
 
-from sparsegap.drawing import panels
 from sparsegap.charts import SMALL, data, light
-from sparsegap.drawing.names import as_list, column_title
-from sparsegap.number_formats import fixed, significant
-from sparsegap.drawing.panels import Look, Panel
-from sparsegap.drawing.series import Series
-from sparsegap.study.records import Column, Records, Where
+from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
+from sparsegap.drawing.names import as_list, column_title
+from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import Paper, at_end, chance_of, chosen, in_panels, key_of, label_of, named, paper_value, rounded, varying
+from sparsegap.drawing.series import Series
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, spread
+from sparsegap.number_formats import fixed, significant
+from sparsegap.study.records import Column, Records, Where
 
 LINE, GROUP = 30, 22  # height of a series' line, and of the name of a group above its lines
 TOP = 22  # room above the first line, where the words of the chance level stand
@@ -57,14 +57,24 @@ def dots(
     domain = extent([*ends, *(row["y"] for row in seeds)], log=log)
     height = round(max([place["down"] for place in means], default=LINE) + LINE)
     drawn = [Panel(_layers(y, means, seeds, series, domain, number, log, paired), label) for number, (label, _) in enumerate(parts)]
-    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], means, Look(
-        title=column_title(y), description=_in_words(means, y), note=_note(means, band, centre, paired), height=height, across=2, least=260,
-        columns=_columns(means, len(parts) > 1, bool(groups), column_title(y)),
-    ))
+    return panels.figure(
+        drawn or [Panel([alt.Chart().mark_point()], "")],
+        means,
+        Look(
+            title=column_title(y),
+            description=_in_words(means, y),
+            note=_note(means, band, centre, paired),
+            height=height,
+            across=2,
+            least=260,
+            columns=_columns(means, len(parts) > 1, bool(groups), column_title(y)),
+        ),
+    )
 
 
-def _lines(rows: list[Row], y: str, colour: list[str], groups: list[str], centre: Centre, band: Band, paper: Paper | None,
-           label: str) -> tuple[list[Row], list[Row]]:
+def _lines(
+    rows: list[Row], y: str, colour: list[str], groups: list[str], centre: Centre, band: Band, paper: Paper | None, label: str
+) -> tuple[list[Row], list[Row]]:
     """One row for each series and group with its place from the top, and one for each seed."""
     means: list[Row] = []
     points: list[Row] = []
@@ -77,33 +87,54 @@ def _lines(rows: list[Row], y: str, colour: list[str], groups: list[str], centre
             middle, low, high = spread(numbers(line, y), centre, band)
             value = paper_value(paper, (name["method"], name["name"]), of=heading, panel=label)
             place = {"down": down, "group": heading, **name}
-            means.append({"key": f"{heading}/{name['method']}", **place, "heading": heading if number == 0 else None, "y": rounded(middle),
-                          "low": rounded(low), "high": rounded(high), "seeds": len(line), "paper": value,
-                          "note": fixed(middle) if 1e-3 <= abs(middle) < 100 else significant(middle, 3)})
+            means.append(
+                {
+                    "key": f"{heading}/{name['method']}",
+                    **place,
+                    "heading": heading if number == 0 else None,
+                    "y": rounded(middle),
+                    "low": rounded(low),
+                    "high": rounded(high),
+                    "seeds": len(line),
+                    "paper": value,
+                    "note": fixed(middle) if 1e-3 <= abs(middle) < 100 else significant(middle, 3),
+                }
+            )
             points += [place | {"seed": row.get("seed"), "y": rounded(float(row[y]))} for row in line]
             down += LINE
     return means, points
 
 
-def _layers(y: str, means: list[Row], seeds: list[Row], series: Series, domain: list[float], number: int, log: bool, paired: bool) -> list[Any]:
+def _layers(
+    y: str, means: list[Row], seeds: list[Row], series: Series, domain: list[float], number: int, log: bool, paired: bool
+) -> list[Any]:
     x = quantitative(alt.X, "y", y, domain, log=log)
     down = alt.Y("down:Q", scale=None, axis=None)
     dots = alt.Chart(data([row for row in seeds if row["panel"] == number]))
     base = alt.Chart()
     tooltip = [alt.Tooltip("name:N", title="method"), alt.Tooltip("seed:N"), alt.Tooltip("y:Q", title=column_title(y), format=".4f")]
-    mean_tooltip = [alt.Tooltip("name:N", title="method"), *(alt.Tooltip(f"{name}:Q", title=title, format=".4f") for name, title in
-                    (("y", "centre"), ("low", "interval from"), ("high", "to"), ("paper", "the paper")))]
+    mean_tooltip = [
+        alt.Tooltip("name:N", title="method"),
+        *(
+            alt.Tooltip(f"{name}:Q", title=title, format=".4f")
+            for name, title in (("y", "centre"), ("low", "interval from"), ("high", "to"), ("paper", "the paper"))
+        ),
+    ]
     pairs = dots.mark_line(strokeWidth=1, opacity=0.5, color=light("grey")).encode(
-        x=x, y=down, detail=["group:N", "seed:N"], order=alt.Order("down:Q"))
+        x=x, y=down, detail=["group:N", "seed:N"], order=alt.Order("down:Q")
+    )
     chance = next((row["chance"] for row in means if row["panel"] == number and row["chance"] is not None), None)
     return [
         *_chance(chance, x),
         *([pairs] if paired else []),
-        base.mark_rule(strokeWidth=5, opacity=0.3, strokeCap="round").encode(x=alt.X("low:Q", title=x["title"]), x2="high:Q", y=down, stroke=series.stroke()),
+        base.mark_rule(strokeWidth=5, opacity=0.3, strokeCap="round").encode(
+            x=alt.X("low:Q", title=x["title"]), x2="high:Q", y=down, stroke=series.stroke()
+        ),
         dots.mark_circle(size=34, opacity=0.75).encode(x=x, y=down, fill=series.fill(), tooltip=tooltip),
         base.mark_tick(thickness=3, height=16, opacity=1).encode(x=x, y=down, color=series.colour(), tooltip=mean_tooltip),
         base.mark_point(shape="diamond", filled=False, size=90, strokeWidth=2, opacity=1).encode(
-            x=alt.X("paper:Q", title=x["title"]), y=down, stroke=series.stroke(), tooltip=mean_tooltip),
+            x=alt.X("paper:Q", title=x["title"]), y=down, stroke=series.stroke(), tooltip=mean_tooltip
+        ),
         *_names(down),
     ]
 
@@ -114,17 +145,22 @@ def _names(down: alt.Y) -> list[Any]:
     left = base.mark_text(align="right", baseline="middle", dx=-10, color=light("ink"))
     right = base.mark_text(align="left", baseline="middle", dx=10, fontWeight=600, color=light("ink"))
     above = base.mark_text(align="right", baseline="middle", dx=-10, dy=-GROUP - 1, fontWeight=600, fontSize=SMALL, color=light("muted"))
-    return [left.encode(x=alt.value(0), y=down, text="name:N"), right.encode(x=alt.value("width"), y=down, text="note:N"),
-            above.encode(x=alt.value(0), y=down, text="heading:N").transform_filter("isValid(datum.heading)")]
+    return [
+        left.encode(x=alt.value(0), y=down, text="name:N"),
+        right.encode(x=alt.value("width"), y=down, text="note:N"),
+        above.encode(x=alt.value(0), y=down, text="heading:N").transform_filter("isValid(datum.heading)"),
+    ]
 
 
 def _chance(level: float | None, x: alt.X) -> list[Any]:
     if level is None:
         return []
     row = alt.Chart(data([{"y": level, "words": f"chance {fixed(level, 2)}"}]))
-    text = {"align": "left", "baseline": "top", "dx": 4, "fontSize": SMALL, "color": light("muted")}
-    return [row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(x=x),
-            row.mark_text(**text).encode(x=x, y=alt.value(0), text="words:N")]
+    text: dict[str, Any] = {"align": "left", "baseline": "top", "dx": 4, "fontSize": SMALL, "color": light("muted")}
+    return [
+        row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(x=x),
+        row.mark_text(**text).encode(x=x, y=alt.value(0), text="words:N"),
+    ]
 
 
 def _columns(means: list[Row], several: bool, in_groups: bool, metric: str) -> dict[str, str]:
@@ -136,7 +172,11 @@ def _columns(means: list[Row], several: bool, in_groups: bool, metric: str) -> d
 
 def _note(means: list[Row], band: Band, centre: Centre, paired: bool) -> str:
     seeds, words = band_words(band, centre, [row["seeds"] for row in means])
-    parts = [f"A dot is a seed, a tick the {centre} over {seeds}{f', a pale bar the {words}' if words else ''}." if seeds else "A tick is one run."]
+    parts = [
+        f"A dot is a seed, a tick the {centre} over {seeds}{f', a pale bar the {words}' if words else ''}."
+        if seeds
+        else "A tick is one run."
+    ]
     parts += ["Grey lines join the runs of one seed."] if paired else []
     parts += ["Diamonds are the paper's values."] if any(row["paper"] is not None for row in means) else []
     parts += ["The dotted line is the level of chance."] if any(row["chance"] is not None for row in means) else []

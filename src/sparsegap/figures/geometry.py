@@ -14,6 +14,7 @@ HEIGHT = int(STRIP + 2 * REACH * UNIT)
 CELL, ACROSS = 0.1, 3.6
 HUES = ("blue", "green", "purple")
 FAR = 9.0
+GRID = "plane"
 
 
 def geometry(plane: Plane) -> alt.LayerChart:
@@ -25,11 +26,12 @@ def geometry(plane: Plane) -> alt.LayerChart:
              _knob("bias", plane.bias, -1, 1, 0.05, "bias")]
     grid = _grid(plane)
     here = _pointer(plane, grid)
-    layers = [_errors(plane, grid, here).add_params(*knobs), *_half_planes(plane), *_cones(plane), *_marked(), _strip(),
-              *_reading(plane, grid, here)]
+    layers = [_errors(plane, here).add_params(*knobs), *_half_planes(plane), *_cones(plane), *_marked(), _strip(),
+              *_reading(plane, here)]
     words = "; ".join(f"{row['what']}: true code {row['true']}, encoder {row['encoder']}" for row in rows)
+    chart = overlaid(layers, rows).properties(datasets={GRID: grid})
     return finish(
-        overlaid(layers, rows), title="Half-planes cannot undo a projection", height=HEIGHT,
+        chart, title="Half-planes cannot undo a projection", height=HEIGHT,
         description="Three atoms in the plane divide it into three cones of two active atoms each. Each latent of a linear-nonlinear "
         "encoder is zero on one side of a line and linear on the other. The larger a dot, the further its code is from the true one. "
         f"{words}.",
@@ -95,11 +97,11 @@ def _with_encoder(chart: alt.Chart, plane: Plane) -> alt.Chart:
     return found
 
 
-def _errors(plane: Plane, grid: list[Row], here: alt.Parameter) -> alt.Chart:
+def _errors(plane: Plane, here: alt.Parameter) -> alt.Chart:
     """A dot for each point, the larger the more the encoder is wrong there; full from an error as large as the code itself."""
     full = (0.95 * CELL * UNIT) ** 2
     size = alt.Size("error:Q", scale=alt.Scale(domain=[0, 1], range=[0, full], clamp=True), legend=None)
-    dots = _with_encoder(alt.Chart(data(grid)), plane).mark_circle(color=light("vermilion"), opacity=0.5, clip=True)
+    dots = _with_encoder(alt.Chart(alt.NamedData(GRID)), plane).mark_circle(color=light("vermilion"), opacity=0.5, clip=True)
     drawn: alt.Chart = dots.encode(x=_x(), y=_y(), size=size).add_params(here)
     return drawn
 
@@ -161,9 +163,9 @@ def _strip() -> alt.Chart:
     return ground.encode(x=alt.value(0), x2=alt.value(alt.ExprRef("width + 8")), y=alt.value(-8), y2=alt.value(STRIP - 1))
 
 
-def _reading(plane: Plane, grid: list[Row], here: alt.Parameter) -> list[Any]:
+def _reading(plane: Plane, here: alt.Parameter) -> list[Any]:
     """A ring about the point under the pointer, and above the plane its true code beside the encoder's."""
-    read = _with_encoder(alt.Chart(data(grid)).transform_filter(here), plane).transform_calculate(off="format(datum.error, '.0%')")
+    read = _with_encoder(alt.Chart(alt.NamedData(GRID)).transform_filter(here), plane).transform_calculate(off="format(datum.error, '.0%')")
     ring = read.mark_point(size=110, strokeWidth=2.5, opacity=1, color=light("ink"), clip=True).encode(x=_x(), y=_y())
     return [ring, *_table(read)]
 

@@ -9,7 +9,7 @@ import altair as alt
 
 from sparsegap.charts import called, data, light
 from sparsegap.drawing import panels
-from sparsegap.drawing.names import as_list, column_title, value_label
+from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, rounded
 from sparsegap.drawing.shading import cell_words, position, shaded, square
@@ -48,7 +48,10 @@ def heatmap(
     for label, part in in_panels(wanted, panel):
         for name in names:
             title = _title(name, minus, label, len(names), series)
-            cells = [{"key": f"{len(titles)}/{cell['x']:g}/{cell['y']:g}", **cell, "panel": len(titles), "where": title} for cell in _cells(part, (x, y, value, series), name, minus, across, up)]
+            cells = [
+                {"key": f"{len(titles)}/{cell['x']:g}/{cell['y']:g}", **cell, "panel": len(titles), "where": title}
+                for cell in _cells(part, (x, y, value, series), name, minus, across, up)
+            ]
             rows += cells
             lines.append(_boundary(part, boundary, across, up))
             titles.append(title)
@@ -57,12 +60,28 @@ def heatmap(
     cells_drawn = [shaded(most, *axes, _tooltip(x, y, value))]
     drawn = [Panel([*cells_drawn, *_border(line), cell_words(*axes)], title) for title, line in zip(titles, lines, strict=True)]
     metric = column_title(value)
-    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
-        title=f"{metric} over {column_title(x)} and {column_title(y)}", description=_in_words(rows, metric, minus),
-        note=_note(rows, minus, boundary is not None), height=max(CELL * len(up), 90), across=max(2, min(3, len(names))), least=200, share=(),
-        columns={"where": "panel", "x": column_title(x), "y": column_title(y), "value": f"{metric}, difference" if minus else metric,
-                 "low": "95 % from", "high": "to", "seeds": "seeds"},
-    ))
+    return panels.figure(
+        drawn or [Panel([alt.Chart().mark_point()], "")],
+        rows,
+        Look(
+            title=f"{metric} over {column_title(x)} and {column_title(y)}",
+            description=_in_words(rows, metric, minus),
+            note=_note(rows, minus, boundary is not None),
+            height=max(CELL * len(up), 90),
+            across=max(2, min(3, len(names))),
+            least=200,
+            share=(),
+            columns={
+                "where": "panel",
+                "x": column_title(x),
+                "y": column_title(y),
+                "value": f"{metric}, difference" if minus else metric,
+                "low": "95 % from",
+                "high": "to",
+                "seeds": "seeds",
+            },
+        ),
+    )
 
 
 def _title(name: str, minus: str | None, label: str, several: int, series: str) -> str:
@@ -71,7 +90,9 @@ def _title(name: str, minus: str | None, label: str, several: int, series: str) 
     return ", ".join(part for part in parts if part)
 
 
-def _cells(part: list[Row], columns: tuple[str, str, str, str], name: str, minus: str | None, across: list[float], up: list[float]) -> list[Row]:
+def _cells(
+    part: list[Row], columns: tuple[str, str, str, str], name: str, minus: str | None, across: list[float], up: list[float]
+) -> list[Row]:
     x, y, value, series = columns
     cells = []
     for (at_x, at_y), rows in grouped(part, lambda row: (float(row[x]), float(row[y]))).items():
@@ -81,9 +102,18 @@ def _cells(part: list[Row], columns: tuple[str, str, str, str], name: str, minus
             continue
         middle, low, high = spread(values)
         words = (f"{middle:+.2f}" if minus else f"{middle:.2f}").replace("-", "−")
-        cells.append({"x": at_x, "y": at_y,
-                      "value": rounded(middle), "low": rounded(low), "high": rounded(high), "seeds": len(values), "words": words,
-                      **square(across.index(at_x), up.index(at_y))})
+        cells.append(
+            {
+                "x": at_x,
+                "y": at_y,
+                "value": rounded(middle),
+                "low": rounded(low),
+                "high": rounded(high),
+                "seeds": len(values),
+                "words": words,
+                **square(across.index(at_x), up.index(at_y)),
+            }
+        )
     return cells
 
 
@@ -103,7 +133,9 @@ def _border(line: list[Row]) -> list[Any]:
 
 def _boundary(part: list[Row], boundary: str | int | None, across: list[float], up: list[float]) -> list[Row]:
     """Points of M = 2 K ln(N/K) in cell numbers, N along x and M along y."""
-    known = boundary if is_number(boundary) else next((row[boundary] for row in part if is_number(row.get(str(boundary)))), None)
+    known: Any = boundary
+    if isinstance(boundary, str):
+        known = next((row[boundary] for row in part if is_number(row.get(boundary))), None)
     if not known or len(across) < 2 or len(up) < 2:
         return []
     k, points = float(known), 60
@@ -125,9 +157,16 @@ def _cell_number(value: float, places: list[float]) -> float:
 
 
 def _tooltip(x: str, y: str, value: str) -> list[alt.Tooltip]:
-    return [alt.Tooltip("where:N", title="of"), alt.Tooltip("x:Q", title=column_title(x)), alt.Tooltip("y:Q", title=column_title(y)),
-            *(alt.Tooltip(f"{name}:Q", title=title, format="+.4f") for name, title in (("value", column_title(value)), ("low", "from"), ("high", "to"))),
-            alt.Tooltip("seeds:Q", title="seeds")]
+    return [
+        alt.Tooltip("where:N", title="of"),
+        alt.Tooltip("x:Q", title=column_title(x)),
+        alt.Tooltip("y:Q", title=column_title(y)),
+        *(
+            alt.Tooltip(f"{name}:Q", title=title, format="+.4f")
+            for name, title in (("value", column_title(value)), ("low", "from"), ("high", "to"))
+        ),
+        alt.Tooltip("seeds:Q", title="seeds"),
+    ]
 
 
 def _note(rows: list[Row], minus: str | None, line: bool) -> str:

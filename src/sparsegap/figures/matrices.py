@@ -22,13 +22,14 @@ def matrices(
     records: Records,
     *,
     value: Column = "gram",
-    panel: Column | list[Column] = ("method", "variant"),  # type: ignore[assignment]
+    panel: Column | list[Column] | None = None,
     seed: int | None = None,
     where: Where | None = None,
     at: Literal["last", "best"] = "last",
     signs: bool = False,
 ) -> Any:
-    """The matrices of a column, lists of equally long lists of numbers, one panel for each row that differs in `panel`.
+    """The matrices of a column, lists of equally long lists of numbers, one panel for each row that differs in
+    `panel`, without which method and variant are meant.
 
     All share one scale about zero, blue above and vermilion below; `signs` shows only on which side of zero an entry lies. One seed is
     drawn: `seed`, or the first there is. Raises InputError for more than 4,096 entries or 12 matrices.
@@ -36,7 +37,7 @@ def matrices(
     wanted = [row for row in at_end(records, chosen(records, where, [value]), at) if isinstance(row.get(value), list)]
     first = next((row.get("seed") for row in wanted), None) if seed is None else seed
     wanted = [row for row in wanted if row.get("seed") == first]
-    names = varying(wanted, list(panel) if isinstance(panel, tuple) else as_list(panel))
+    names = varying(wanted, as_list(panel) or ["method", "variant"])
     unique = {label_of(row, names): row[value] for row in wanted}
     if len(unique) > MOST_PANELS:
         raise InputError(f"{len(unique)} matrices are more than the {MOST_PANELS} that can stand side by side; choose some by `where`")
@@ -45,10 +46,21 @@ def matrices(
     sizes = [(max(row["column"] for row in entries), max(row["row"] for row in entries)) for entries in found if entries]
     most = 1e-12 if signs else max((abs(row["value"]) for row in rows), default=1.0)
     drawn = [Panel([_cells(most, size, value)], label) for size, label in zip(sizes, unique, strict=True)]
-    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
-        title=column_title(value), description=_in_words(unique, rows), aspect=1.0, height=240, across=4, least=120, share=(),
-        columns={"where": "panel", "row": "row", "column": "column", "value": column_title(value)}, note=_note(most, signs, first),
-    ))
+    return panels.figure(
+        drawn or [Panel([alt.Chart().mark_point()], "")],
+        rows,
+        Look(
+            title=column_title(value),
+            description=_in_words(unique, rows),
+            aspect=1.0,
+            height=240,
+            across=4,
+            least=120,
+            share=(),
+            columns={"where": "panel", "row": "row", "column": "column", "value": column_title(value)},
+            note=_note(most, signs, first),
+        ),
+    )
 
 
 def _entries(matrix: Any, number: int, label: str) -> list[Row]:
@@ -57,22 +69,38 @@ def _entries(matrix: Any, number: int, label: str) -> list[Row]:
     if len(matrix) * len(matrix[0]) > MOST_CELLS:
         raise InputError(f"a matrix of {len(matrix)} x {len(matrix[0])} is larger than the {MOST_CELLS:,} entries that a figure shows")
     return [
-        {"key": f"{number}/{down}/{across}", "panel": number, "where": label, "row": down + 1, "column": across + 1, "value": float(entry),
-         **square(across + 1, down + 1)}
-        for down, row in enumerate(matrix) for across, entry in enumerate(row) if is_number(entry)
+        {
+            "key": f"{number}/{down}/{across}",
+            "panel": number,
+            "where": label,
+            "row": down + 1,
+            "column": across + 1,
+            "value": float(entry),
+            **square(across + 1, down + 1),
+        }
+        for down, row in enumerate(matrix)
+        for across, entry in enumerate(row)
+        if is_number(entry)
     ]
 
 
 def _cells(most: float, size: tuple[int, int], value: str) -> Any:
     x, y = _axis(alt.X, "across", "column", size[0]), _axis(alt.Y, "up", "row", size[1])
-    tooltip = [alt.Tooltip("where:N", title="of"), alt.Tooltip("row:Q"), alt.Tooltip("column:Q"), alt.Tooltip("value:Q", title=column_title(value), format="+.3f")]
+    tooltip = [
+        alt.Tooltip("where:N", title="of"),
+        alt.Tooltip("row:Q"),
+        alt.Tooltip("column:Q"),
+        alt.Tooltip("value:Q", title=column_title(value), format="+.3f"),
+    ]
     return shaded(most, x, y, tooltip, gaps=False)
 
 
 def _axis(channel: type[Any], field: str, title: str, size: int) -> Any:
     domain = [0.5, size + 0.5]
     axis = alt.Axis(values=sorted({1, size}), grid=False, ticks=False, domain=False, format="d")
-    return channel(f"{field}:Q", title=title, axis=axis, scale=alt.Scale(domain=domain[::-1] if field == "up" else domain, nice=False, zero=False))
+    return channel(
+        f"{field}:Q", title=title, axis=axis, scale=alt.Scale(domain=domain[::-1] if field == "up" else domain, nice=False, zero=False)
+    )
 
 
 def _note(most: float, signs: bool, seed: Any) -> str:

@@ -8,7 +8,7 @@ import altair as alt
 
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
-from sparsegap.drawing.names import as_list, column_title, value_label
+from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series
@@ -45,22 +45,44 @@ def paths(
             for across in as_list(x):
                 title = label if len(as_list(x)) * len(as_list(y)) == 1 else " · ".join(each for each in (label, column_title(up)) if each)
                 found = _points(part, across, up, along, as_list(colour), centre, band)
-                rows += [{"key": f"{len(views)}/{number}", **row, "panel": len(views), "where": title, "across": column_title(across)}
-                         for number, row in enumerate(found)]
+                rows += [
+                    {"key": f"{len(views)}/{number}", **row, "panel": len(views), "where": title, "across": column_title(across)}
+                    for number, row in enumerate(found)
+                ]
                 views.append((across, up, title))
     series = Series(rows)
-    domains = {name: extent([row[end] for row in rows for end in ends if row["columns"][place] == name and row[end] is not None], log=log)
-               for place, ends, log, names in ((0, ("x", "x_low", "x_high"), log_x, as_list(x)), (1, ("y", "low", "high"), log_y, as_list(y)))
-               for name in names}
+    domains = {
+        name: extent([row[end] for row in rows for end in ends if row["columns"][place] == name and row[end] is not None], log=log)
+        for place, ends, log, names in ((0, ("x", "x_low", "x_high"), log_x, as_list(x)), (1, ("y", "low", "high"), log_y, as_list(y)))
+        for name in names
+    }
     for row in rows:
         del row["columns"]
     drawn = [Panel(_layers(across, up, along, series, domains, log_x, log_y), title) for across, up, title in views]
-    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
-        title=f"{column_title(as_list(y)[0])} against {column_title(as_list(x)[0])}", description=_in_words(rows), height=HEIGHT, across=2,
-        note=_note(rows, along, band, centre), entries=[row["name"] for row in rows] if series.legend else (),
-        columns={"where": "panel", "name": "method", "along": column_title(along), "x": _one(x), "x_low": "from", "x_high": "to", "y": _one(y),
-                 "low": "from", "high": "to", "seeds": "seeds"},
-    ))
+    return panels.figure(
+        drawn or [Panel([alt.Chart().mark_point()], "")],
+        rows,
+        Look(
+            title=f"{column_title(as_list(y)[0])} against {column_title(as_list(x)[0])}",
+            description=_in_words(rows),
+            height=HEIGHT,
+            across=2,
+            note=_note(rows, along, band, centre),
+            entries=[row["name"] for row in rows] if series.legend else (),
+            columns={
+                "where": "panel",
+                "name": "method",
+                "along": column_title(along),
+                "x": _one(x),
+                "x_low": "from",
+                "x_high": "to",
+                "y": _one(y),
+                "low": "from",
+                "high": "to",
+                "seeds": "seeds",
+            },
+        ),
+    )
 
 
 def _one(names: str | list[str]) -> str:
@@ -75,8 +97,20 @@ def _points(part: list[Row], x: str, y: str, along: str, colour: list[str], cent
             if costs and values:
                 middle, left, right = spread(costs, centre, band)
                 height, low, high = spread(values, centre, band)
-                found.append({**named(rows[0], colour), "along": at, "x": rounded(middle), "x_low": rounded(left), "x_high": rounded(right),
-                              "y": rounded(height), "low": rounded(low), "high": rounded(high), "seeds": len(values), "columns": (x, y)})
+                found.append(
+                    {
+                        **named(rows[0], colour),
+                        "along": at,
+                        "x": rounded(middle),
+                        "x_low": rounded(left),
+                        "x_high": rounded(right),
+                        "y": rounded(height),
+                        "low": rounded(low),
+                        "high": rounded(high),
+                        "seeds": len(values),
+                        "columns": (x, y),
+                    }
+                )
     return found
 
 
@@ -85,11 +119,17 @@ def _layers(x: str, y: str, along: str, series: Series, domains: dict[str, list[
     base = alt.Chart()
     thin: dict[str, Any] = {"strokeWidth": 1.5}
     spans = {"stroke": series.stroke(), "opacity": series.opacity(0.45)}
-    tooltip = [alt.Tooltip("name:N", title="method"), alt.Tooltip("along:Q", title=column_title(along)),
-               alt.Tooltip("x:Q", title=column_title(x), format=".4~g"), alt.Tooltip("y:Q", title=column_title(y), format=".4~g"),
-               alt.Tooltip("seeds:Q", title="seeds")]
+    tooltip = [
+        alt.Tooltip("name:N", title="method"),
+        alt.Tooltip("along:Q", title=column_title(along)),
+        alt.Tooltip("x:Q", title=column_title(x), format=".4~g"),
+        alt.Tooltip("y:Q", title=column_title(y), format=".4~g"),
+        alt.Tooltip("seeds:Q", title="seeds"),
+    ]
     return [
-        base.mark_line(strokeWidth=2).encode(x=at_x, y=at_y, order="along:Q", color=series.colour(), strokeDash=series.dashes(), opacity=series.opacity()),
+        base.mark_line(strokeWidth=2).encode(
+            x=at_x, y=at_y, order="along:Q", color=series.colour(), strokeDash=series.dashes(), opacity=series.opacity()
+        ),
         base.mark_rule(clip=True, **thin).encode(x=alt.X("x_low:Q", title=at_x["title"]), x2="x_high:Q", y=at_y, **spans),
         base.mark_rule(clip=True, **thin).encode(x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", **spans),
         base.mark_point(filled=True, size=45).encode(x=at_x, y=at_y, fill=series.fill(), opacity=series.opacity(), tooltip=tooltip),
@@ -103,5 +143,8 @@ def _note(rows: list[Row], along: str, band: Band, centre: Centre) -> str:
 
 
 def _in_words(rows: list[Row]) -> str:
-    marks = "; ".join(f"{row['where'] + ', ' if row['where'] else ''}{row['name']} at {value_label('', row['along']).lstrip(' =')}: {row['x']:.4g}, {row['y']:.4g}" for row in rows)
+    marks = "; ".join(
+        f"{row['where'] + ', ' if row['where'] else ''}{row['name']} at {row['along']:g}: {row['x']:.4g}, {row['y']:.4g}"
+        for row in rows
+    )
     return f"Paths of methods over their settings. {marks or 'Nothing was measured'}."

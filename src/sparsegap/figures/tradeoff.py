@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any, Literal
 
 import altair as alt
@@ -67,15 +68,32 @@ def tradeoff(
         domain_x = extent([row["x"] for row in own], log=log_x, padding=0.08)
         _place(own, domain_x, domain_y, log_x)
         drawn.append(Panel(_layers(x if samples is None else "flops_total", y, own, series, domain_x, domain_y, log_x, shape), title))
-    return panels.figure(drawn or [Panel([alt.Chart().mark_point()], "")], rows, Look(
-        title=f"{column_title(y)} against {column_title(x)}", description=_in_words(rows, y), note=_note(rows, samples, band, centre),
-        height=HEIGHT, across=max(2, min(3, len(drawn))), least=NARROW, entries=[row["name"] for row in rows] if series.legend else (),
-        columns=_columns(rows, column_title(x), column_title(y), shape),
-    ))
+    return panels.figure(
+        drawn or [Panel([alt.Chart().mark_point()], "")],
+        rows,
+        Look(
+            title=f"{column_title(y)} against {column_title(x)}",
+            description=_in_words(rows, y),
+            note=_note(rows, samples, band, centre),
+            height=HEIGHT,
+            across=max(2, min(3, len(drawn))),
+            least=NARROW,
+            entries=[row["name"] for row in rows] if series.legend else (),
+            columns=_columns(rows, column_title(x), column_title(y), shape),
+        ),
+    )
 
 
-def _marks(part: list[Row], x: str, y: str, train: str | None, samples: float | None, columns: tuple[list[str], list[str], list[str]],
-           centre: Centre, band: Band) -> list[Row]:
+def _marks(
+    part: list[Row],
+    x: str,
+    y: str,
+    train: str | None,
+    samples: float | None,
+    columns: tuple[list[str], list[str], list[str]],
+    centre: Centre,
+    band: Band,
+) -> list[Row]:
     colour, shape, setting = columns
     found = []
     for rows in grouped(part, lambda row: key_of(row, [*colour, *shape, *setting])).values():
@@ -89,8 +107,18 @@ def _marks(part: list[Row], x: str, y: str, train: str | None, samples: float | 
         middle, low, high = spread(values, centre, band)
         said = ", ".join(value_label(name, rows[0].get(name)) for name in setting)
         kind = ", ".join(value_label(name, rows[0].get(name)) for name in shape)
-        found.append({**named(rows[0], colour), "kind": kind, "setting": said, "x": rounded(cost), "y": rounded(middle), "low": rounded(low),
-                      "high": rounded(high), "seeds": len(values)})
+        found.append(
+            {
+                **named(rows[0], colour),
+                "kind": kind,
+                "setting": said,
+                "x": rounded(cost),
+                "y": rounded(middle),
+                "low": rounded(low),
+                "high": rounded(high),
+                "seeds": len(values),
+            }
+        )
     return found
 
 
@@ -104,7 +132,6 @@ def _judge(rows: list[Row], higher: bool) -> None:
 
 def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool) -> None:
     """Where names go, judged at the narrowest a panel gets."""
-    from math import log
 
     def across(value: float) -> float:
         low, high = domain_x
@@ -119,19 +146,30 @@ def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x:
         row["corner"] = corner
 
 
-def _layers(x: str, y: str, rows: list[Row], series: Series, domain_x: list[float], domain_y: list[float], log_x: bool,
-            shape: str | None) -> list[Any]:
+def _layers(
+    x: str, y: str, rows: list[Row], series: Series, domain_x: list[float], domain_y: list[float], log_x: bool, shape: str | None
+) -> list[Any]:
     at_x = quantitative(alt.X, "x", x, domain_x, log=log_x)
     at_y = quantitative(alt.Y, "y", y, domain_y)
     base = alt.Chart()
-    steps = base.mark_line(interpolate="step-after", strokeWidth=2, color=light("line")).encode(x=at_x, y=at_y, detail="kind:N", order="x:Q")
+    steps = base.mark_line(interpolate="step-after", strokeWidth=2, color=light("line")).encode(
+        x=at_x, y=at_y, detail="kind:N", order="x:Q"
+    )
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     marks = base.mark_point(filled=True, size=80).encode(
-        x=at_x, y=at_y, color=series.colour(symbol="circle"), shape=_shapes(kinds, shape), opacity=series.opacity(), tooltip=_tooltip(x, y, shape))
+        x=at_x,
+        y=at_y,
+        color=series.colour(symbol="circle"),
+        shape=_shapes(kinds, shape),
+        opacity=series.opacity(),
+        tooltip=_tooltip(x, y, shape),
+    )
     names = [
         base.mark_text(align=place.align, baseline="middle", dx=place.dx, dy=place.dy, fontSize=SMALL - 1, **how)  # type: ignore[arg-type]
-        .encode(x=at_x, y=at_y, text="name:N").transform_filter(f"datum.corner === '{corner}'")
-        for corner, place in PLACES.items() if any(row["corner"] == corner for row in rows)
+        .encode(x=at_x, y=at_y, text="name:N")
+        .transform_filter(f"datum.corner === '{corner}'")
+        for corner, place in PLACES.items()
+        if any(row["corner"] == corner for row in rows)
         for how in ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {})
     ]
     return [
@@ -143,16 +181,28 @@ def _layers(x: str, y: str, rows: list[Row], series: Series, domain_x: list[floa
 
 
 def _shapes(kinds: list[str], shape: str | None) -> alt.Shape:
-    legend = alt.Legend(labelExpr=label_expression({kind: kind for kind in kinds}), symbolFillColor=light("muted"),
-                        symbolStrokeColor=light("muted")) if shape and len(kinds) > 1 else None
-    return alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=[MARKS[number % len(MARKS)] for number in range(len(kinds))]), legend=legend)
+    legend = (
+        alt.Legend(
+            labelExpr=label_expression({kind: kind for kind in kinds}), symbolFillColor=light("muted"), symbolStrokeColor=light("muted")
+        )
+        if shape and len(kinds) > 1
+        else None
+    )
+    return alt.Shape(
+        "kind:N", scale=alt.Scale(domain=kinds, range=[MARKS[number % len(MARKS)] for number in range(len(kinds))]), legend=legend
+    )
 
 
 def _tooltip(x: str, y: str, shape: str | None) -> list[alt.Tooltip]:
     kinds = [alt.Tooltip("kind:N", title=column_title(shape))] if shape else []
-    return [alt.Tooltip("name:N", title="method"), *kinds, alt.Tooltip("setting:N"), alt.Tooltip("x:Q", title=column_title(x), format=".4~s"),
-            *(alt.Tooltip(f"{name}:Q", title=title, format=".4f") for name, title in (("y", column_title(y)), ("low", "from"), ("high", "to"))),
-            alt.Tooltip("efficient:N", title="nothing cheaper is as good")]
+    return [
+        alt.Tooltip("name:N", title="method"),
+        *kinds,
+        alt.Tooltip("setting:N"),
+        alt.Tooltip("x:Q", title=column_title(x), format=".4~s"),
+        *(alt.Tooltip(f"{name}:Q", title=title, format=".4f") for name, title in (("y", column_title(y)), ("low", "from"), ("high", "to"))),
+        alt.Tooltip("efficient:N", title="nothing cheaper is as good"),
+    ]
 
 
 def _columns(rows: list[Row], x: str, y: str, shape: str | None) -> dict[str, str]:
@@ -171,6 +221,9 @@ def _note(rows: list[Row], samples: float | list[float] | None, band: Band, cent
 
 
 def _in_words(rows: list[Row], y: str) -> str:
-    best = "; ".join(f"{row['where'] + ': ' if row['where'] else ''}{row['name']}{' ' + row['kind'] if row['kind'] else ''}, {row['x']:.3g} FLOPs, {row['y']:.3f}"
-                     for row in rows if row["efficient"])
+    best = "; ".join(
+        f"{row['where'] + ': ' if row['where'] else ''}{row['name']} {row['kind']}, {row['x']:.3g} FLOPs, {row['y']:.3f}"
+        for row in rows
+        if row["efficient"]
+    )
     return f"Scatter chart of {column_title(y)} against cost. Nothing cheaper is as good as: {best or 'nothing was measured'}."

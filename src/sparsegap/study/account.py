@@ -55,7 +55,9 @@ def failed(records: Records, plan: Plan) -> list[tuple[str, str]]:
     by_sentence: dict[str, list[str]] = {}
     for trial in records.failed:
         by_sentence.setdefault(_sentence(trial["error"]), []).append(names.get(trial["key"], trial["key"][:12]))
-    return [(", ".join(each[:3]) + (f" and {len(each) - 3} more" if len(each) > 3 else ""), sentence) for sentence, each in by_sentence.items()]
+    return [
+        (", ".join(each[:3]) + (f" and {len(each) - 3} more" if len(each) > 3 else ""), sentence) for sentence, each in by_sentence.items()
+    ]
 
 
 def facts(records: Records, plan: Plan) -> dict[str, str]:

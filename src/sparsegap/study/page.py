@@ -30,8 +30,8 @@ from sparsegap.study.declaration import Figure, Study, read_file
 from sparsegap.study.plan import PLAN, Plan, read_plan
 from sparsegap.study.records import Records
 from sparsegap.study.values import NONE
-from sparsegap.study.writer import STUDY
 from sparsegap.study.verdicts import Verdict, verdicts
+from sparsegap.study.writer import STUDY
 
 PAGE_FILE, FIGURES = "page.html", "figures"
 FILES = ("json", "svg", "pdf", "csv")
@@ -141,13 +141,23 @@ def study_shown(store: Path, beside: Path, prefix: str = "") -> StudyShown:
     declared = _declared(store)
     judged = verdicts(declared.claims, records) if declared.claims else []
     return StudyShown(
-        id=f"{prefix}study" if prefix else "study", title=plan.title or plan.study, about=plan.about, setting=plan.setting,
-        told=account.told(records, len(plan.trials)), state=account.state(records), command=_command(plan), trials=len(records.trials),
-        tally=tally(judged), claims=claims_shown(judged),
+        id=f"{prefix}study" if prefix else "study",
+        title=plan.title or plan.study,
+        about=plan.about,
+        setting=plan.setting,
+        told=account.told(records, len(plan.trials)),
+        state=account.state(records),
+        command=_command(plan),
+        trials=len(records.trials),
+        tally=tally(judged),
+        claims=claims_shown(judged),
         figures=[figure_shown(each, records, store, beside, prefix) for each in declared.figures] if records.rows else [],
-        empty=account.empty(records), missing=account.missing(records) if records.trials else "", failures=len(records.failed),
+        empty=account.empty(records),
+        missing=account.missing(records) if records.trials else "",
+        failures=len(records.failed),
         failed=account.failed(records, plan),
-        facts=account.facts(records, plan), settings=account.settings(plan),
+        facts=account.facts(records, plan),
+        settings=account.settings(plan),
     )
 
 
@@ -201,13 +211,24 @@ def figure_shown(figure: Figure, records: Records, store: Path, beside: Path, pr
         return FigureShown(name, figure.title, figure.about, missing=f"This figure is not drawn: {error}.")
     drawing = _write_figure(spec, store / FIGURES, figure.name)
     behind = table_of(rows_of(spec), spec["usermeta"]["columns"], MOST_ROWS)
-    return FigureShown(name, figure.title, figure.about, spec["usermeta"]["note"], "", Markup(html.script_json(spec)),
-                       Markup(html.inline_svg(drawing, name)), _link(store / FIGURES / figure.name, beside), behind)
+    return FigureShown(
+        name,
+        figure.title,
+        figure.about,
+        spec["usermeta"]["note"],
+        "",
+        Markup(html.script_json(spec)),
+        Markup(html.inline_svg(drawing, name)),
+        _link(store / FIGURES / figure.name, beside),
+        behind,
+    )
 
 
 def claims_shown(judged: Sequence[Verdict]) -> list[ClaimShown]:
     """Verdicts by claim, in order: those of the faithful and the corrected runs of one claim stand side by side."""
-    return [ClaimShown(says, [_verdict_shown(verdict) for verdict in group]) for says, group in groupby(judged, lambda verdict: verdict.says)]
+    return [
+        ClaimShown(says, [_verdict_shown(verdict) for verdict in group]) for says, group in groupby(judged, lambda verdict: verdict.says)
+    ]
 
 
 def tally(judged: Sequence[Verdict]) -> dict[str, int]:
@@ -259,7 +280,16 @@ def _command(plan: Plan) -> str:
 
 
 def _single(folder: Path, shown: StudyShown) -> Page:
-    return Page(shown.id if folder.name == "" else folder.resolve().name, shown.title, shown.about, shown.setting, shown.told, False, shown.tally, [shown])
+    return Page(
+        shown.id if folder.name == "" else folder.resolve().name,
+        shown.title,
+        shown.about,
+        shown.setting,
+        shown.told,
+        False,
+        shown.tally,
+        [shown],
+    )
 
 
 def _collection(folder: Path, shown: list[StudyShown]) -> Page:
@@ -277,7 +307,14 @@ def _collection(folder: Path, shown: list[StudyShown]) -> Page:
 def _rendered(shown: Page) -> str:
     templates = html.templates()
     scripts = [html.bundle(), html.source(templates, "figure.js", "study.js")]
-    return str(templates.get_template("study.html.j2").render(
-        page=shown, scripts=scripts, policy=html.policy(scripts), styles=html.source(templates, "report.css", "study.css"), charts=charts,
-        tokens=html.tokens(), version=version("sparsegap"),
-    ))
+    return str(
+        templates.get_template("study.html.j2").render(
+            page=shown,
+            scripts=scripts,
+            policy=html.policy(scripts),
+            styles=html.source(templates, "report.css", "study.css"),
+            charts=charts,
+            tokens=html.tokens(),
+            version=version("sparsegap"),
+        )
+    )
