@@ -79,6 +79,11 @@ class Synthetic(Numbered):
     def nonnegative(self) -> bool:
         return not self.signed and self.magnitudes != "normal"
 
+    @property
+    def n_atoms(self) -> int:
+        """m, without making the dictionary."""
+        return self.atoms
+
     @cached_property
     def dictionary(self) -> Dictionary:
         # not of the bare seed: a learner that starts from Gaussian atoms of the same seed would start at the truth
