@@ -12,12 +12,20 @@ from sparsegap.kernels.draws import WEYL, Floats, Integers, Slots, begin, mixed,
 
 STEP = 0.25  # how much the level falls at a time while too few atoms have passed
 ROOT_HALF = sqrt(0.5)
+REACH, STEPS = 8, 64  # a table of P(N(0, 1) > z) from −REACH to REACH, so many values a unit
+TAILS = np.array([1.0] + [0.5 * erfc((i / STEPS - REACH) * ROOT_HALF) for i in range(2 * REACH * STEPS + 1)])
 
 
 @njit(cache=True, inline="always")
 def upper(z: float) -> float:
     """P(N(0, 1) > z)."""
     return 0.5 * erfc(z * ROOT_HALF)
+
+
+@njit(cache=True, inline="always")
+def at_least(z: float) -> float:
+    """No less than P(N(0, 1) > z), and 14 % more at most where |z| < 8: the value before it in a table, at a tenth of the cost."""
+    return TAILS[int(min(max((z + REACH) * STEPS + 1.0, 0.0), 2.0 * REACH * STEPS + 1.0))]
 
 
 @njit(cache=True)
@@ -121,7 +129,7 @@ def passing(
             place, last = starts[r], min(starts[r + 1], size)
             if place >= last:
                 break
-            bound = upper((thresholds[g + n_groups * place] - v[g] - level) / own)
+            bound = at_least((thresholds[g + n_groups * place] - v[g] - level) / own)
             state += WEYL
             place += skipped(unit(mixed(state)), bound, last - place)
             while place < last:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from sparsegap.kernels.draws import WEYL, Floats, Integers, Slots, begin, mixed, unit
-from sparsegap.kernels.firing import normal, skipped, upper
+from sparsegap.kernels.firing import at_least, normal, skipped, upper
 
 TILE = 16  # samples that share what is read of the loadings
 BLOCK = 512  # atoms at a time: their scores stay in the nearest cache
@@ -62,7 +62,7 @@ def fired(state: Any, scores: Floats, block: int, end: int, s: int, order: Integ
         highest = scores[begins]
         for i in range(begins + 1, ends):
             highest = max(highest, scores[i])
-        bound = upper(-highest)
+        bound = at_least(-highest)
         state += WEYL
         place = begins + skipped(unit(mixed(state)), bound, ends - begins)
         while place < ends:
