@@ -26,6 +26,7 @@ from torch.nn.functional import normalize
 
 from sparsegap.errors import InputError
 from sparsegap.paper.blocks import from_blocks, per_run, to_blocks
+from sparsegap.paper.threads import one_thread_a_product
 
 Unit = Literal["faithful", "projected", "free"]
 Loss = Literal["reconstruction", "cosine", "squares"]
@@ -91,7 +92,8 @@ class Network:
         from sparsegap.kernels.network_steps import train_networks
 
         room = (self.p, self.gradient, self.first, self.second, self.x, self.target, self.data)
-        train_networks(*(part.numpy() for part in room), self.shape, self.recipe, self.l1.numpy(), self.rate.numpy(), self.taken, steps)
+        with one_thread_a_product():
+            train_networks(*(part.numpy() for part in room), self.shape, self.recipe, self.l1.numpy(), self.rate.numpy(), self.taken, steps)
         self.taken += steps
 
     @property
@@ -166,7 +168,8 @@ class SparseCodes:
         from sparsegap.kernels.code_steps import train_codes
 
         room = (self.u, self.z, self.first, self.second, self.rows, *self.of_atoms, self.x, self.data)
-        train_codes(*(part.numpy() for part in room), self.recipe, self.l1.numpy(), self.rate.numpy(), self.taken, steps)
+        with one_thread_a_product():
+            train_codes(*(part.numpy() for part in room), self.recipe, self.l1.numpy(), self.rate.numpy(), self.taken, steps)
         self.taken += steps
 
     @property
