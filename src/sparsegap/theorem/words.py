@@ -31,6 +31,7 @@ def headline(record: TheoremRecord) -> str:
         told = f"{record.name} ({record.encoder}, {shape}) cannot be exact on all inputs of one or two sources. "
     solved = [answer for answer in record.answers if answer.error < FOUND]
     said = f"At worst, given {_sources(worst)}, a latent is off by {worst.error:.0%} of a source"
+    told = told[0].upper() + told[1:]
     return told + said + (f"; with the same atoms {_named(solved[0].method)} reads that input to {solved[0].error:.1%}." if solved else ".")
 
 

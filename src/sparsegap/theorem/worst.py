@@ -205,7 +205,7 @@ def inputs(dictionary: Dictionary, sources: Tensor, size: float, dtype: torch.dt
     """x (c, d) and the true codes (c, m) of sources (c, 2), the second −1 for none and the first again for double size."""
     truth = torch.zeros(len(sources), dictionary.n_atoms, dtype=dtype)
     truth.scatter_add_(1, sources[:, :1], torch.full((len(sources), 1), size, dtype=dtype))
-    truth.scatter_add_(1, sources[:, 1:].clamp_min(0), torch.where(sources[:, 1:] >= 0, size, 0.0).to(dtype))
+    truth.scatter_add_(1, sources[:, 1:].clamp_min(0), size * (sources[:, 1:] >= 0).to(dtype))
     atoms = dictionary.atoms.to(dtype)
     pairs = atoms[sources.clamp_min(0)] * (sources >= 0)[:, :, None]
     return dictionary.bias.to(dtype) + size * pairs.sum(1), truth
