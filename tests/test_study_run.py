@@ -25,6 +25,7 @@ from sparsegap.study.work import Outcome, Task, compute, rows_of
 from sparsegap.study.workers import Event, in_this_process
 
 LOGGED = PLAIN + 'settings.log = "LOG"\n'
+DRAW = importlib.import_module("sparsegap.commands.run")._draw
 
 
 @pytest.fixture
@@ -206,6 +207,23 @@ def test_a_study_does_not_write_over_a_collection(here: Path) -> None:
     assert "already holds something else" in run(study, "--out", "there")[1]
     assert "holds results of a single study" in run("both.toml", "--out", "there/mine")[1]
     assert "already holds something else" in run("both.toml", "--out", ".")[1]
+
+
+def test_a_page_that_cannot_be_drawn_is_told_at_the_end(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sparsegap.study import page
+
+    drawn = []
+
+    def failing(store: Path) -> None:
+        drawn.append(store)
+        raise ZeroDivisionError("no paper")
+
+    monkeypatch.setattr(page, "write_page", failing)
+    monkeypatch.setattr(importlib.import_module("sparsegap.commands.run"), "_draw", DRAW)
+    status, said = run(str(write(here, PLAIN)))
+    assert (status, drawn) == (1, [Path("results/mine")])
+    assert "the page of results/mine could not be drawn: no paper (`sparsegap report results/mine` tries again)" in said
+    assert Records.open(here / "results/mine").missing == 0
 
 
 @pytest.mark.parametrize(

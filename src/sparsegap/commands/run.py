@@ -56,7 +56,8 @@ def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, on
         _list(console, wanted)
         return
     failed = _follow(console, wanted, processes, folder)
-    console.print(f"{folder}", markup=False, soft_wrap=True)
+    page = folder / "page.html"
+    console.print(f"{page if page.exists() else folder}", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(FAILED)
 
@@ -163,7 +164,7 @@ class _Bar:
         if self.plain and now.ended is not None:
             name, outcome = now.ended
             self.console.print(f"{now.done}/{now.total} {name}: {outcome.error or in_words(outcome.seconds)}", markup=False, soft_wrap=True)
-        left = "" if now.left is None else f"{in_words(now.left)} left"
+        left = "" if now.left is None or now.done == now.total else f"{in_words(now.left)} left"
         failed = f", {now.failed} failed" if now.failed else ""
         self.bars.update(self.task, completed=now.done, left=left + failed, running="  ".join(now.running))
 
