@@ -148,6 +148,7 @@ def test_many_pairs_are_drawn() -> None:
     assert found.p == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.01)
     assert found == s.sign_flip(d, resamples=20_000)
     assert found.smallest == 1 / 20_001
+    assert s.sign_flip(normal(40) + 9, resamples=99).p == s.permutation(normal(40) + 9, normal(40), resamples=99).p == 1 / 100
 
 
 @pytest.mark.parametrize("d", [A - B, normal(30), normal(60), np.array([1.0, 1.0, -1.0, 2.0, 0.0, 0.0, 3.0])])

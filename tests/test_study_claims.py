@@ -383,6 +383,7 @@ def test_ratios_are_differences_of_logarithms(more: dict[str, Any], status: str,
 
 def test_the_interval_of_a_ratio() -> None:
     verdict, theirs = judge(claim(b=SAE, ratio=True), DEARER), stats.ttest_1samp(NOISE, 0).confidence_interval()
+    assert verdict.ratio
     assert (verdict.estimate, verdict.low, verdict.high) == pytest.approx((10, 10 * np.exp(theirs.low), 10 * np.exp(theirs.high)))
     flat = judge(claim(b=SAE, ratio=True, margin=10), DEARER)
     assert flat.status == "not shown" and flat.detectable == pytest.approx(np.exp(1.6816 * NOISE.std(ddof=1)), rel=1e-4)

@@ -240,7 +240,8 @@ def _verdict_shown(verdict: Verdict) -> VerdictShown:
     place = ", ".join(value_label(name, value) for name, value in verdict.where.items() if value not in (None, NONE))
     if verdict.estimate is None:
         return VerdictShown(verdict.status, place, "", "", verdict.sentence)
-    sign = "+" if verdict.estimate > 0 and verdict.design in ("paired", "unpaired", "slopes") else ""
+    compared = verdict.design in ("paired", "unpaired", "slopes")
+    sign = "" if not compared else "×" if verdict.ratio else "+" if verdict.estimate > 0 else ""
     parts = [column_title(verdict.metric)]
     parts += [] if verdict.low is None or verdict.high is None else [f"{significant(verdict.low, 3)} to {significant(verdict.high, 3)}"]
     parts += [] if verdict.effect is None else [f"{verdict.effect_name} = {significant(verdict.effect)}"]

@@ -36,7 +36,8 @@ class Verdict:
     p: two-sided t test against the threshold ("equivalent": the larger of two one-sided ones); p_corrected: Holm's over all claims of the
     study but "about". exact_p, exact_least: sign flips or permuted labels, and the least that so few runs can reach. effect in standard
     deviations, called effect_name. detectable: the distance from the threshold that so many runs find in 80 % of cases, in units of the
-    metric; needed: runs to find the distance seen. None, where there is no such number. sentence: all of it for people.
+    metric; needed: runs to find the distance seen. None, where there is no such number. ratio: whether the figures are
+    factors. sentence: all of it for people.
     """
 
     says: str
@@ -57,6 +58,7 @@ class Verdict:
     exact_least: float | None = None
     effect: float | None = None
     effect_name: str = ""
+    ratio: bool = False
     detectable: float | None = None
     needed: int | None = None
 
@@ -76,7 +78,7 @@ def _in_units(claim: Claim, verdict: Verdict) -> Verdict:
     if not claim.ratio:
         return verdict
     names = ("estimate", "low", "high", "detectable")
-    factors: dict[str, Any] = {name: exp(value) for name in names if (value := getattr(verdict, name)) is not None}
+    factors: dict[str, Any] = {"ratio": True} | {name: exp(value) for name in names if (value := getattr(verdict, name)) is not None}
     return replace(verdict, **factors)
 
 
