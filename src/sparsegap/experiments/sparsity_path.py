@@ -18,7 +18,7 @@ from sparsegap.paper.reading import Inference
 VERSION = 1
 COLUMNS = ("kind", "method", "step", "l1", "penalty", "level", "active_latents", "dictionary_mcc", "dictionary_pearson",
            "latent_mcc_chance", *SCORES)
-LEVELS = (2, 3, 4, 5, 6, 8)  # active latents at which paths are compared
+LEVELS = (2, 3, 4, 5, 6)  # active latents at which paths are compared
 L1S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0)
 AT_LEVEL = ("latent_mcc", "mse", "fvu", "dictionary_mcc")
 THRESHOLDS = {0.0: "l0", 1e-3: "l0_1e-3", 1e-4: "l0_1e-4", 1e-5: "l0_1e-5"}
@@ -52,7 +52,7 @@ def sparsity_path(
     """Train one method at every weight of `l1s`, all in one program: a row a seed and weight, and one a seed and count of active latents.
 
     kind "point": what a weight comes to; active_latents counts codes above `threshold` (0, 1e-3, 1e-4 or 1e-5), which the original needs
-    because its codes are exponentials. kind "level": latent_mcc, mse, fvu and dictionary_mcc at 2, 3, 4, 5, 6 and 8 active latents, linear
+    because its codes are exponentials. kind "level": latent_mcc, mse, fvu and dictionary_mcc at 2, 3, 4, 5 and 6 active latents, linear
     between the neighbouring points of the seed's own path; none where the path does not come there. So methods are compared at equal L0.
     early_stop: of each weight the step that is best on validation samples, looked at every `log_every`. The rest as in `both_unknown`.
     O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, figure 6.
