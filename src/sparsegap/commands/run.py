@@ -53,7 +53,7 @@ def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, on
     wanted = agenda(found, "full" if full else "quick", folder, only=only or (), fresh=fresh)
     _announce(console, found, wanted, processes, "full" if full else "quick")
     if dry_run:
-        _list(console, wanted)
+        _list(console, wanted, processes)
         return
     failed = _follow(console, wanted, processes, folder)
     page = folder / "page.html"
@@ -75,7 +75,7 @@ def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, se
     from sparsegap.study.expected import in_words
 
     console.print(f"{found.title}  ({found.name}, {setting})", markup=False, style="bold")
-    several = f" of {len(found.studies)} studies" if found.is_collection else ""
+    several = f" of {len(wanted.targets)} studies" if found.is_collection else ""
     stored = f", {wanted.stored} stored already" if wanted.stored else ""
     same = f", {wanted.same} the same as another" if wanted.same else ""
     console.print(f"{wanted.chosen} trials{several}{stored}{same}, {len(wanted.jobs)} to compute", soft_wrap=True)
@@ -88,11 +88,18 @@ def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, se
         console.print(f"{wanted.flops:.2g} floating-point operations, {told} (by {by}{unknown})", soft_wrap=True)
 
 
-def _list(console: Console, wanted: Agenda) -> None:
-    from sparsegap.study.expected import in_words
+def _list(console: Console, wanted: Agenda, processes: int) -> None:
+    """What there is to compute: the studies of a collection, the trials of a study."""
+    from sparsegap.study.expected import filled, in_words, wall_seconds
 
+    if wanted.collection is not None:
+        for place, target in enumerate(wanted.targets):
+            own = [job.seconds for job in wanted.jobs if job.places[0] == place]
+            told = f"{len(target.plan.trials)} trials, {len(own)} to compute, {in_words(wall_seconds(filled(own), processes))}"
+            console.print(f"  {target.plan.study:<18} {told}", markup=False, style="dim")
+        return
     for job in wanted.jobs[:LISTED]:
-        console.print(f"  {job.wanted[0][1].name}  {'' if job.seconds is None else in_words(job.seconds)}", markup=False, style="dim")
+        console.print(f"  {job.name}  {'' if job.seconds is None else in_words(job.seconds)}", markup=False, style="dim", soft_wrap=True)
     if len(wanted.jobs) > LISTED:
         console.print(f"  and {len(wanted.jobs) - LISTED} more", style="dim")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsegap.study.choosing import chooser
+from sparsegap.study.choosing import Placed, chooser
 from sparsegap.study.declaration import Setting
 from sparsegap.study.expected import Speed, calibrate, filled, wall_seconds
 from sparsegap.study.finding import Asked, Checked
@@ -33,8 +33,9 @@ class Target:
 
 @dataclass
 class Job:
-    """A trial to compute, with all the places that want it."""
+    """A trial to compute, with all the places that want it. `name` is what it is called where it is wanted first."""
 
+    name: str
     task: Task
     flops: float | None
     seconds: float | None
@@ -89,7 +90,8 @@ def agenda(asked: Asked, setting: Setting, out: Path, *, only: Sequence[str] = (
         require_collection(out)
     for target in targets:
         require_free(target.folder, target.plan.study)
-    keep = chooser(only, [trial for target in targets for trial in target.plan.trials])
+    keep = chooser(only, [(target.plan.study, trial) for target in targets for trial in target.plan.trials])
+    targets = [target for target in targets if any(keep((target.plan.study, trial)) for trial in target.plan.trials)]
     stored = [read_trials(target.folder) for target in targets]
     speed = calibrate()
     for lines in stored:
@@ -103,18 +105,19 @@ def _target(checked: Checked, setting: Setting, folder: Path) -> Target:
     return Target(checked, folder, plan, product.flops)
 
 
-def _divided(collection: tuple[Path, bytes] | None, targets: list[Target], stored: list[Lines], keep: Callable[[Trial], bool],
+def _divided(collection: tuple[Path, bytes] | None, targets: list[Target], stored: list[Lines], keep: Callable[[Placed], bool],
              fresh: bool, speed: Speed) -> Agenda:
     """Each chosen trial is stored, to be copied from where it is, or to be computed once for all who want it."""
     done = {} if fresh else {key: line for lines in stored for key, line in lines.items() if line["error"] is None}
     chosen = [(place, trial, flops) for place, target in enumerate(targets)
-              for trial, flops in zip(target.plan.trials, target.flops, strict=True) if keep(trial)]
+              for trial, flops in zip(target.plan.trials, target.flops, strict=True) if keep((target.plan.study, trial))]
     jobs: dict[str, Job] = {}
     copies: dict[tuple[int, str], dict[str, Any]] = {}
     for place, trial, flops in chosen:
         if trial.key not in done:
             task = Task(trial.key, trial.experiment, trial.options, trial.seeds)
-            jobs.setdefault(trial.key, Job(task, flops, speed.seconds(trial.experiment, flops))).wanted.append((place, trial))
+            name = f"{targets[place].plan.study}: {trial.name}" if len(targets) > 1 else trial.name
+            jobs.setdefault(trial.key, Job(name, task, flops, speed.seconds(trial.experiment, flops))).wanted.append((place, trial))
         elif stored[place].get(trial.key, FAILED)["error"] is not None:
             copies[place, trial.key] = done[trial.key]
     order = sorted(jobs.values(), key=lambda job: (job.wanted[0][0], -(job.seconds or float("inf"))))

@@ -1,4 +1,4 @@
-"""Some trials of many: `--only block/variant/option=value`."""
+"""Some trials of many: `--only study/block/variant/option=value`, of which any parts will do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 from sparsegap.errors import InputError
 from sparsegap.study.plan import Trial
 
+Placed = tuple[str, Trial]  # the study's name and one of its trials
 
-def chooser(only: Sequence[str], trials: Sequence[Trial]) -> Callable[[Trial], bool]:
-    """Whether a trial is chosen: by every part of at least one text; all are where there is no text.
+
+def chooser(only: Sequence[str], trials: Sequence[Placed]) -> Callable[[Placed], bool]:
+    """Whether a trial of a study is chosen: by every part of at least one text; all are where there is no text.
 
     Raises InputError for a text that chooses none of the trials.
     """
-    names = {name for trial in trials for name in (trial.block, trial.variant)}
+    names = {name for study, trial in trials for name in (study, trial.block, trial.variant)}
     wanted = [_parts(text, names) for text in only]
     for text, parts in zip(only, wanted, strict=True):
         if not any(_chosen(trial, parts) for trial in trials):
@@ -34,14 +36,15 @@ def _parts(text: str, names: Container[str | None]) -> list[str]:
     return parts
 
 
-def _chosen(trial: Trial, parts: Sequence[str]) -> bool:
+def _chosen(trial: Placed, parts: Sequence[str]) -> bool:
     return all(_has(trial, part) for part in parts)
 
 
-def _has(trial: Trial, part: str) -> bool:
+def _has(placed: Placed, part: str) -> bool:
+    study, trial = placed
     name, equals, text = part.partition("=")
     if not equals:
-        return part in (trial.block, trial.variant)
+        return part in (study, trial.block, trial.variant)
     known: dict[str, Any] = {**trial.options, **trial.labels}
     return name in known and _same(text, known[name])
 
@@ -55,8 +58,9 @@ def _same(text: str, value: Any) -> bool:
         return text == "none" and value is None
 
 
-def _refuse(text: str, parts: Sequence[str], trials: Sequence[Trial]) -> None:
-    strangers = [part for part in parts if not any(_has(trial, part) for trial in trials)]
+def _refuse(text: str, parts: Sequence[str], placed: Sequence[Placed]) -> None:
+    strangers = [part for part in parts if not any(_has(each, part) for each in placed)]
+    trials = [trial for _, trial in placed]
     blocks, variants = (list(dict.fromkeys(names)) for names in ([t.block for t in trials], [t.variant for t in trials if t.variant]))
     there = f"blocks: {', '.join(blocks)}" + (f"; variants: {', '.join(variants)}" if variants else "")
     swept = list(dict.fromkeys(option for trial in trials for option in trial.swept))

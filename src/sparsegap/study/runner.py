@@ -79,7 +79,7 @@ def _stored(wanted: Agenda, writers: list[StoreWriter], course: Course, key: str
     for place in job.places:
         writers[place].append(_line(job, place, wanted.targets[place].plan, outcome))
     ready = course.end(key, outcome)
-    yield course.now(ended=(job.wanted[0][1].name, outcome))
+    yield course.now(ended=(job.name, outcome))
     for place in ready:
         yield course.now(ready=wanted.targets[place].folder)
 
@@ -113,7 +113,7 @@ class Course:
 
     def now(self, ended: tuple[str, Outcome] | None = None, ready: Path | None = None) -> Progress:
         """What there is to tell."""
-        running = tuple(self.jobs[key].wanted[0][1].name for key in self.running)
+        running = tuple(self.jobs[key].name for key in self.running)
         return Progress(len(self.ended), len(self.jobs), self.failed, running, self.seconds_left(), ended, ready)
 
     def seconds_left(self) -> float | None:
