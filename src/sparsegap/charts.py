@@ -88,6 +88,7 @@ METHODS: dict[str, str] = {
     "ista": "slate",
     "kmeans": "grey",
     "all": "purple",
+    "lasso_dictionary": "blue",
     "pruned": "olive",
     "optimised": "slate",
     "ksparse": "blue",
@@ -108,7 +109,7 @@ CALLED = {
     "sae": "SAE", "ito": "ITO", "sae+ito": "SAE + ITO", "sae_ito": "SAE + ITO", "sc": "sparse coding", "sparse_coding": "sparse coding",
     "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE", "prolu": "ProLU SAE",
     "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
-    "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised", "ksparse": "k by the solver", "truth": "the truth",
+    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised", "ksparse": "k by the solver", "truth": "the truth",
 }
 
 

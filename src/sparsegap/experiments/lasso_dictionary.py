@@ -80,7 +80,7 @@ def lasso_dictionary(
         else:
             found = Found(_learned(source, penalty, options, seed), penalty, read_penalty)
         seconds = (time.perf_counter() - began) / (len(GRID) if tuned else 1)
-        rows.append({"seed": seed, "method": "lasso", **_scores(found, source, test, nonnegative), "seconds": seconds})
+        rows.append({"seed": seed, "method": "lasso_dictionary", **_scores(found, source, test, nonnegative), "seconds": seconds})
     return rows
 
 

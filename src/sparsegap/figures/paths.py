@@ -10,7 +10,7 @@ from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
-from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
+from sparsegap.drawing.rows import are_ordered, at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, spread
 from sparsegap.study.records import Column, Records, Where
@@ -50,7 +50,7 @@ def paths(
                     for number, row in enumerate(found)
                 ]
                 views.append((across, up, title))
-    series = Series(rows)
+    series = Series(rows, ordered=are_ordered(wanted, as_list(colour)))
     domains = {
         name: extent([row[end] for row in rows for end in ends if row["columns"][place] == name and row[end] is not None], log=log)
         for place, ends, log, names in ((0, ("x", "x_low", "x_high"), log_x, as_list(x)), (1, ("y", "low", "high"), log_y, as_list(y)))
