@@ -34,7 +34,10 @@ def linear_ceiling(
     width: int = 8,
     active: int = 3,
     magnitudes: Literal["half_normal", "normal", "exponential", "constant", "uniform"] = "half_normal",
+    geometry: Literal["gaussian", "clustered", "pairs", "orthogonal"] = "gaussian",
     coherence: float = 0.0,
+    clusters: int | None = None,
+    cosine: float | None = None,
     bias: bool = True,
     objective: Literal["correlation", "error"] = "error",
     restarts: int = 8,
@@ -49,12 +52,14 @@ def linear_ceiling(
     correlation, from `restarts` starts on `samples` samples, all latents, restarts and seeds as one batch; every row is of as many as
     `test` held-out samples. penalty: λ of the non-negative lasso, certified to 1e-4. rank: of the pre-activations W·D, never above width.
     gap: 1 − latent_mcc. ratio: width/atoms. agreement: share of the restarts that end within 1 % of the best. boundary: width over
-    2·active·ln(atoms/active), above 1 where compressed sensing promises recovery. coherence: about the mean cosine of two atoms;
-    mutual_coherence: the largest |cosine|. flops_inference: of a sample. What bounds it: O'Neill, Gumran & Klindt (2024), arXiv:2411.13117.
+    2·active·ln(atoms/active), above 1 where compressed sensing promises recovery. geometry, coherence, clusters, cosine: of the atoms, as
+    in `uniform`; mutual_coherence: the largest |cosine|. flops_inference: of a sample. What bounds it: O'Neill, Gumran & Klindt (2024),
+    arXiv:2411.13117.
     """
     if not 1 <= active <= atoms or samples <= width + 1:
         raise InputError(f"linear_ceiling needs active between 1 and {atoms} and samples above {width + 1}, not {active} and {samples}")
-    sources = [Uniform(atoms=atoms, width=width, active=active, magnitudes=magnitudes, coherence=coherence, seed=seed) for seed in seeds]
+    sources = [Uniform(atoms=atoms, width=width, active=active, magnitudes=magnitudes, geometry=geometry, coherence=coherence,
+                       clusters=clusters, cosine=cosine, seed=seed) for seed in seeds]
     train, held = [source.batch(0, samples) for source in sources], [source.test(test) for source in sources]
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(seeds[0])
