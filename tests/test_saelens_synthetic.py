@@ -235,7 +235,7 @@ def test_what_their_model_cannot_say_is_refused_in_one_sentence(tmp_path: Path, 
 def test_another_folder_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     source = made(WRITTEN[0])
-    with pytest.raises(InputError, match="holds thesis[.]tex, which is no part of a SyntheticModel"):
+    with pytest.raises(InputError, match="which is no part of a SyntheticModel: choose another folder"):
         source.export_saelens(tmp_path)
     with pytest.raises(InputError, match="is a file"):
         source.export_saelens(tmp_path / "thesis.tex")
