@@ -13,7 +13,7 @@ from sparsegap.kernels.products import REORDERED, add_multiple, dot
 Floats = NDArray[np.float32]
 
 
-@njit(cache=True, fastmath=REORDERED, inline="never")
+@njit(cache=True, fastmath=REORDERED, error_model="numpy", inline="never")  # a test for zero would stop vectorising
 def _move(p: Floats, g: Floats, first: Floats, second: Floats, size: Any, a: Any, b: Any, tiny: Any) -> None:
     one = np.float32(1.0)
     for c in range(p.shape[0]):
