@@ -24,11 +24,12 @@ from sparsegap.errors import InputError
 from sparsegap.number_formats import significant
 from sparsegap.options import parse_options
 from sparsegap.shards import write_atomically
-from sparsegap.study import account, finding
+from sparsegap.study import account
 from sparsegap.study.check import figure_kinds
 from sparsegap.study.declaration import Figure, Study, read_file
 from sparsegap.study.plan import PLAN, Plan, read_plan
-from sparsegap.study.records import Records
+from sparsegap.study.records import Records, stores
+from sparsegap.study.store import COLLECTION
 from sparsegap.study.values import NONE
 from sparsegap.study.verdicts import Verdict, verdicts
 from sparsegap.study.writer import STUDY
@@ -128,8 +129,6 @@ def page(store: str | Path, beside: Path | None = None) -> str:
     """The page of a store, or of every store in a folder, as text. Writes the figures; links to them are as from the folder `beside`."""
     folder = Path(store)
     found = stores(folder)
-    if not found:
-        Records.open(folder)  # says in a sentence why there is nothing
     several = not (folder / PLAN).is_file()
     shown = [study_shown(each, beside or folder, prefix=f"{each.name}-" if several else "") for each in found]
     return _rendered(_collection(folder, shown) if several else _single(folder, shown[0]))
@@ -193,11 +192,6 @@ def figure_named(store: str | Path, name: str, options: Iterable[str] = ()) -> d
         home = next((each for each in stores(folder) if name in {one.name for one in _declared(each).figures}), None)
         records = records if home is None else Records.open(home)
     return draw(figure, records)
-
-
-def stores(folder: Path) -> list[Path]:
-    """The store that a folder is, or those in it."""
-    return [folder] if (folder / PLAN).is_file() else sorted(path.parent for path in folder.glob(f"*/{PLAN}"))
 
 
 def figure_shown(figure: Figure, records: Records, store: Path, beside: Path, prefix: str) -> FigureShown:
@@ -298,10 +292,8 @@ def _collection(folder: Path, shown: list[StudyShown]) -> Page:
     planned = len(records.trials) + records.missing
     whole = {status: sum(each.tally[status] for each in shown) for status in STATUSES}
     name = folder.resolve().name
-    shipped = finding.shipped().get(name)
-    asked = read_file(shipped).study if shipped else Study.model_construct(title=name)
-    title, about = (asked.title, asked.about) if asked.is_collection else (name, "")
-    about = about or f"{len(shown)} studies, one after another. Each says first what became of its claims."
+    said = read_file(folder / COLLECTION).study if (folder / COLLECTION).is_file() else Study.model_construct(title=name)
+    title, about = said.title, said.about or f"{len(shown)} studies, one after another. Each says first what became of its claims."
     return Page(name, title, about, records.setting, account.told(records, planned), True, whole, shown)
 
 
