@@ -14,8 +14,8 @@ from sparsegap.charts import Row, in_family, light, token
 PICK = "pick"  # the parameter that holds what is picked in the legend
 SOLID = [1, 0]
 DASHES = {
-    "sae": SOLID, "encoder": SOLID, "sc": [11, 3, 2, 3], "sae+ito": [7, 3], "ito": [7, 3], "topk": [8, 2],
-    "jumprelu": [3, 2], "gated": [6, 2, 2, 2], "lista": [5, 2], "omp": SOLID, "lasso": [9, 3], "fista": [4, 2], "mint": [2, 2], "pine": [5, 2], "forest": [9, 2],
+    "sae": SOLID, "encoder": SOLID, "omp": SOLID, "sc": [11, 3, 2, 3], "sae+ito": [7, 3], "ito": [7, 3], "topk": [8, 2], "jumprelu": [3, 2],
+    "gated": [6, 2, 2, 2], "lista": [5, 2], "lasso": [9, 3], "fista": [4, 2], "mint": [2, 2], "pine": [5, 2], "forest": [9, 2],
 }  # fmt: skip
 FURTHER_DASHES = ([5, 2], [8, 3, 2, 3], [3, 3], [10, 4], [6, 2, 1, 2])
 # Of settings in their order, as 16, 1,000 and 16,000 atoms: from light and warm to dark and cold.

@@ -28,9 +28,10 @@ BOXES = (
     ("reconstruction", "back", 2, "ink", ("reconstruction", "D ŝ, close to x")),
 )
 ARROWS = (
-    ("input", "network"), ("network", "representation"), ("representation", "amortised"), ("representation", "hybrid"),
-    ("representation", "iterative"), ("amortised", "latents"), ("hybrid", "latents"), ("iterative", "latents"), ("latents", "dictionary"), ("dictionary", "reconstruction"),
-)  # fmt: skip
+    *(("input", "network"), ("network", "representation"), ("latents", "dictionary"), ("dictionary", "reconstruction")),
+    *(("representation", way) for way in ("amortised", "hybrid", "iterative")),
+    *((way, "latents") for way in ("amortised", "hybrid", "iterative")),
+)
 
 
 def framework(records: Records) -> Any:

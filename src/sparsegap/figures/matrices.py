@@ -9,8 +9,8 @@ import altair as alt
 from sparsegap.drawing import panels
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
-from sparsegap.drawing.rows import at_end, chosen, label_of, varying
-from sparsegap.drawing.shading import shaded, square
+from sparsegap.drawing.rows import at_end, chosen, label_of, rounded, varying
+from sparsegap.drawing.shading import shaded
 from sparsegap.drawing.summaries import Row, is_number
 from sparsegap.errors import InputError
 from sparsegap.study.records import Column, Records, Where
@@ -75,8 +75,7 @@ def _entries(matrix: Any, number: int, label: str) -> list[Row]:
             "where": label,
             "row": down + 1,
             "column": across + 1,
-            "value": float(entry),
-            **square(across + 1, down + 1),
+            "value": rounded(float(entry), 4),
         }
         for down, row in enumerate(matrix)
         for across, entry in enumerate(row)
@@ -92,7 +91,8 @@ def _cells(most: float, size: tuple[int, int], value: str) -> Any:
         alt.Tooltip("column:Q"),
         alt.Tooltip("value:Q", title=column_title(value), format="+.3f"),
     ]
-    return shaded(most, x, y, tooltip, gaps=False)
+    edges = {"left": "datum.column - 0.5", "right": "datum.column + 0.5", "bottom": "datum.row - 0.5", "top": "datum.row + 0.5"}
+    return shaded(most, x, y, tooltip, gaps=False).transform_calculate(**edges)
 
 
 def _axis(channel: type[Any], field: str, title: str, size: int) -> Any:
