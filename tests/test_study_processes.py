@@ -65,27 +65,34 @@ def test_processes_give_the_records_of_one(tmp_path: Path) -> None:
     assert scores(tmp_path / "parallel") == scores(tmp_path / "serial")
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the table of processes")
 def test_a_kill_costs_what_was_unfinished(tmp_path: Path) -> None:
     study = str(write(tmp_path, PLAIN + "pause = [0.3]\n"))
     run(tmp_path, study, "--out", "undisturbed", "--jobs", "2")
     process = start(tmp_path, study, "--out", "killed", "--jobs", "2")
     wait_for_lines(tmp_path / "killed" / TRIALS, 1)
-    workers = {pid for pid, parent in processes().items() if parent == process.pid}
-    assert len(workers) >= 2
     process.kill()
     process.communicate(timeout=10)  # ends when no worker holds its output any more
     with open(tmp_path / "killed" / TRIALS, "ab") as file:
         file.write(b'{"key": "torn')
-    deadline = time.monotonic() + 5
-    while workers & processes().keys():
-        assert time.monotonic() < deadline, "a worker outlives its parent"
-        time.sleep(0.05)
     assert 0 < Records.open(tmp_path / "killed").missing < 4
     status, said, _ = run(tmp_path, study, "--out", "killed", "--jobs", "1")
     assert status == 0
     assert "stored already" in said
     assert scores(tmp_path / "killed") == scores(tmp_path / "undisturbed")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the table of processes")
+def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
+    process = start(tmp_path, str(write(tmp_path, PLAIN + f'pause = [100]\nlog = ["{tmp_path / "log"}"]\n')), "--jobs", "2")
+    wait_for_lines(tmp_path / "log", 2)  # both are in the middle of a trial
+    workers = {pid for pid, parent in processes().items() if parent == process.pid}
+    assert len(workers) >= 2
+    process.kill()
+    deadline = time.monotonic() + 5
+    while workers & processes().keys():
+        assert time.monotonic() < deadline, "a worker computes on without its parent"
+        time.sleep(0.05)
+    process.communicate(timeout=10)
 
 
 def test_ctrl_c_keeps_what_has_finished(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_collection_shares_its_trials(here: Path) -> None:
     assert (here / "results/both/page.html").exists()
     assert (here / "results/both/mine/page.html").exists()
     _, said = run("both.toml", "--out", "some", "--only", "mine/size=7")
-    assert "2 trials of 1 studies, 2 to compute" in said
+    assert "2 trials of 1 study, 2 to compute" in said
     assert [path.name for path in sorted((here / "some").iterdir())] == ["collection.toml", "mine", "page.html"]
     del (lines := computed(here))[6:]
     (here / "log").write_text("\n".join(lines) + "\n")

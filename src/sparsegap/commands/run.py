@@ -75,7 +75,7 @@ def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, se
     from sparsegap.study.expected import in_words
 
     console.print(f"{found.title}  ({found.name}, {setting})", markup=False, style="bold")
-    several = f" of {len(wanted.targets)} studies" if found.is_collection else ""
+    several = f" of {len(wanted.targets)} {'study' if len(wanted.targets) == 1 else 'studies'}" if found.is_collection else ""
     stored = f", {wanted.stored} stored already" if wanted.stored else ""
     same = f", {wanted.same} the same as another" if wanted.same else ""
     console.print(f"{wanted.chosen} trials{several}{stored}{same}, {len(wanted.jobs)} to compute", soft_wrap=True)
