@@ -110,6 +110,7 @@ def edited(folder: Path, file: str, **changes: Any) -> None:
         (CONFIG, {"num_features": 23}, "shape"),
         (CONFIG, {"mean_firing_magnitudes": {"generator_name": "cauchy"}}, "made by 'cauchy', which is not in the files"),
         (CONFIG, {"mean_firing_magnitudes": {"generator_name": "linear", "start": "a", "end": 2}}, "start must be a finite number, not"),
+        (CONFIG, {"mean_firing_magnitudes": {"generator_name": "exponential", "start": 0, "end": 2}}, "start and end above 0, not 0 and 2"),
         (CONFIG, {"std_firing_magnitudes": -1.0}, "std_firing_magnitudes must be at least 0"),
         (CONFIG, {"mean_firing_magnitudes": 0.0}, "need mean_firing_magnitudes above 0"),
         (CONFIG, {"seed": None}, "std_firing_magnitudes are drawn anew whenever SAELens opens this model"),
@@ -134,6 +135,7 @@ def test_damaged_files_are_refused_and_nothing_is_unpickled(tmp_path: Path) -> N
         ({"correlation_diag": tensors["correlation_diag"] * 0}, "correlation_diag must be above 0"),
         ({"feature_vectors": tensors["feature_vectors"] * float("nan")}, "NaN or Inf"),
         ({"correlation_factor": tensors["correlation_factor"][:, :0].contiguous()}, "rank 0"),
+        ({"correlation_factor": torch.tensor(1.0)}, "correlation_factor has shape"),
     ):
         save_file(tensors | changes, folder / WEIGHTS)
         with pytest.raises(InputError, match=sentence):
@@ -222,6 +224,7 @@ def test_saelens_opens_what_is_written_and_samples_it_alike(tmp_path: Path, text
         ("correlated:atoms=9,width=2,active=1", "half_normal magnitudes of correlated can only be written where atoms are not correlated"),
         ("correlated:atoms=9,width=2,active=5,magnitudes=constant,exponent=1", "probabilities that are cut off at 1"),
         ("hierarchical:atoms=40,width=2,active=1,scaled=true", "children not scaled"),
+        ("hierarchical:atoms=9999,width=2,active=1,trees=1,branching=1,depth=9990,magnitudes=constant", "trees are too deep"),
         ("categorical:atoms=8,width=2,active=1,exact=false,exponent=1", "categorical can be written with exponent 0 only"),
     ],
 )

@@ -121,7 +121,7 @@ def read(folder: Path) -> SyntheticModel:
     shapes: dict[str, tuple[int, ...]] = {"feature_vectors": (m, d), "bias": (d,), "firing_probabilities": (m,)}
     factor = tensors.get("correlation_factor")
     if factor is not None:
-        shapes |= {"correlation_factor": (m, factor.shape[-1]), "correlation_diag": (m,)}
+        shapes |= {"correlation_factor": (m, factor.shape[-1] if factor.ndim else 0), "correlation_diag": (m,)}
     weights.require(tensors, shapes, path)
     tensors = {name: tensor.to(weights.working_dtype(tensor)) for name, tensor in tensors.items() if name in shapes}
     if not bool(((tensors["firing_probabilities"] >= 0) & (tensors["firing_probabilities"] <= 1)).all()):
@@ -146,16 +146,24 @@ def write(model: SyntheticModel, folder: Path) -> Path:
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in (CONFIG, WEIGHTS, HIERARCHY)) if folder.is_dir() else []
     if strangers:
         raise InputError(f"{folder} holds {strangers[0]}, which is no part of a SyntheticModel: choose another folder")
+    trees = None if model.hierarchy is None else _dumped(model.hierarchy)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (CONFIG, HIERARCHY):
         (folder / name).unlink(missing_ok=True)
     tensors = {"feature_vectors": model.vectors, "bias": model.bias, "firing_probabilities": model.probabilities,
                "correlation_factor": model.factor, "correlation_diag": model.diagonal}
     write_atomically(folder / WEIGHTS, save({name: t.detach().float().contiguous() for name, t in tensors.items() if t is not None}))
-    if model.hierarchy is not None:
-        write_atomically(folder / HIERARCHY, json.dumps(model.hierarchy).encode())
+    if trees is not None:
+        write_atomically(folder / HIERARCHY, trees)
     write_atomically(folder / CONFIG, json.dumps(model.config, indent=2).encode())
     return folder
+
+
+def _dumped(hierarchy: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(hierarchy).encode()
+    except RecursionError:
+        raise InputError(f"the trees are too deep for {HIERARCHY}, which holds nodes inside nodes") from None
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -202,6 +210,8 @@ def _magnitudes(config: dict[str, Any], name: str, default: float, m: int) -> ND
         return np.full(m, first)
     if rule == "folded_normal":
         return _folded_normal(told, name, config.get("seed"), m)
+    if first <= 0 or second[0] <= 0:
+        raise InputError(f"{name} that are {rule} need start and end above 0, not {first:g} and {second[0]:g}")
     places = torch.linspace(0, 1, m) if m > 1 else torch.zeros(1)
     found = torch.linspace(first, second[0], m) if rule == "linear" and m > 1 else first * (second[0] / first) ** places
     return found.double().numpy()
