@@ -238,6 +238,22 @@ class TestTeaching:
         with pytest.raises(InputError, match="codes are over 5 atoms, but the dictionary has 48"):
             learner.step(Batch(x, Codes.empty(len(x), 5)), 3)
 
+    def test_what_codes_cost_is_the_formula(self) -> None:
+        """Over both supports (ẑ − z)², and for what the student misses how far its pre-activation falls short."""
+        x = sparse_data(256)
+        learner = student("topk", loss="codes", code_weight=0.5, miss_weight=2.0)
+        learner.begin(x)
+        encoder, scale = learner.model.encoder, learner.scale
+        taught = solve(KSparse(truth(), K), x, "omp").codes.dense() / scale
+        with torch.no_grad():
+            codes = encoder(x / scale)
+            pre = torch.nn.functional.linear(encoder.centred(x / scale), encoder.weight, encoder.bias)
+        missed = (taught != 0) & (codes == 0)
+        wrong = torch.where(missed, 0.0, codes - taught).square().sum()  # a missed atom is judged by its pre-activation alone
+        short = ((taught - pre).relu() * missed).square().sum()
+        assert float(short) > 0.05 * float(wrong) > 0
+        assert float(learner.step(Batch(x), 1).loss) == pytest.approx(0.5 * float(wrong + 2 * short) / x.numel(), rel=0.01)
+
     def test_a_student_keeps_k_where_its_teacher_does(self) -> None:
         x = sparse_data(256)
         for options, keep in (({}, K), ({"penalty": 0.05, "teacher": "fista"}, None), ({"encoder_options": {"keep": None}}, None)):
