@@ -239,6 +239,8 @@ def test_effects_by_their_definitions() -> None:
 def test_without_scatter_there_is_no_standardised_effect() -> None:
     assert s.cohen_dz([0.5, 0.5]) is None
     assert s.cohen_dz([0.5]) is None
+    assert s.hedges(1) == 0.0 and s.cohen_dz([0.5, 0.7]) is None
+    assert s.cohen_dz([1.0, 3.0], corrected=False) == pytest.approx(2 / 2**0.5)
     assert s.cohen_d([1, 1], [2, 2]) is None
 
 
@@ -317,6 +319,9 @@ def test_spearmans_interval_covers_the_truth() -> None:
     found = [s.spearman(pair[:, 0], pair[:, 1]) for pair in pairs]
     assert np.mean([each.low <= rho <= each.high for each in found]) == pytest.approx(0.95, abs=0.025)  # type: ignore[operator]
     assert s.spearman([1, 2, 3], [1, 2, 3]).low is None
+    found_one = s.spearman([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [2, 1, 4, 3, 6, 5, 8, 7, 10, 9])
+    assert found_one.value == pytest.approx(1 - 6 * 10 / 990)  # 1 − 6Σd²/(n(n² − 1))
+    assert found_one.low == pytest.approx(np.tanh(np.arctanh(found_one.value) - 1.95996 * sqrt((1 + found_one.value**2 / 2) / 7)), abs=1e-5)
 
 
 def test_trends_that_cannot_be() -> None:

@@ -17,10 +17,11 @@ def hedges(freedom: float) -> float:
 
 
 def cohen_dz(differences: ArrayLike, corrected: bool = True) -> float | None:
-    """Mean difference of pairs in units of the differences' own standard deviation; None without scatter or with one pair."""
+    """Mean difference of pairs in units of the differences' own standard deviation; None without scatter, with one pair, and
+    corrected with two, of which nothing unbiased can be said."""
     d = finite(differences)
     spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
-    return float(d.mean()) / spread * (hedges(len(d) - 1) if corrected else 1.0) if spread > 0 else None
+    return float(d.mean()) / spread * (hedges(len(d) - 1) if corrected else 1.0) if spread > 0 and not (corrected and len(d) == 2) else None
 
 
 def cohen_d(a: ArrayLike, b: ArrayLike, corrected: bool = True) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sparsegap.study.records import Records, Row, matches
 from sparsegap.study.values import NONE
 
 Values = NDArray[np.float64]
-Key = tuple[str, ...]
+Key = tuple[Hashable, ...]
 STEP, SEED, BEST = "step", "seed", "best"
 LISTED = 12  # values that a sentence names
 
@@ -53,6 +54,7 @@ class Table:
     rows: list[Row]
     columns: list[str]
     identity: list[str]
+    _met: dict[tuple[str, str], NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Records) -> Table:
@@ -70,6 +72,22 @@ class Table:
         if name not in self.columns:
             raise Lacking(f"no row has a column '{name}'; the columns are: {', '.join(self.columns)}")
 
+    def where(self, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
+        """Which rows have these values. Each column and value is looked up once, for all claims."""
+        found = np.ones(len(self.rows), dtype=bool)
+        for name, value in wanted.items():
+            key = name, repr(value)
+            if key not in self._met:
+                self._met[key] = np.array([matches(row, {name: value}) for row in self.rows], dtype=bool)
+            found &= self._met[key]
+        return found
+
+    @cached_property
+    def curve(self) -> list[int]:
+        """Of each row the number of its curve: what has one seed and one value in all columns of identity."""
+        numbers: dict[Key, int] = {}
+        return [numbers.setdefault(_key(row, [*self.identity, SEED]), len(numbers)) for row in self.rows]
+
 
 def places(claim: Claim, table: Table) -> list[dict[str, Any]]:
     """Each combination of the columns `each` that occurs among the rows of either side, in order; one empty one where there is none.
@@ -77,8 +95,9 @@ def places(claim: Claim, table: Table) -> list[dict[str, Any]]:
     A column that a side fixes to one value is none of them. Raises Lacking for a column that no row has.
     """
     table.require(claim.metric)
-    sides = [claim.a, claim.b] if claim.b is not None else [claim.a]
-    rows = [row for row in table.rows if row.get(claim.metric) is not None and any(matches(row, side) for side in sides)]
+    sides = [side for side in (claim.a, claim.b) if side is not None]
+    either = np.any([table.where(side) for side in sides], axis=0)
+    rows = [table.rows[i] for i in np.flatnonzero(either) if table.rows[i].get(claim.metric) is not None]
     free = [name for name in claim.each if all(isinstance(side.get(name, []), list) for side in sides)]
     for name in free:
         if name != EACH:
@@ -144,22 +163,21 @@ def _side(claim: Claim, wanted: Filter, table: Table) -> list[Row]:
         wanted = {**wanted, **claim.at}
     for name in wanted:
         table.require(name)
-    rows = [row for row in table.rows if matches(row, wanted)]
-    if not rows:
+    met = np.flatnonzero(table.where(wanted)).tolist()
+    if not met:
         raise Lacking(_nothing(table, wanted))
-    rows = [row for row in rows if _number(row.get(claim.metric)) is not None]
-    if not rows:
+    met = [i for i in met if _number(table.rows[i].get(claim.metric)) is not None]
+    if not met:
         raise Lacking(f"the rows with {selected(wanted) or 'these columns'} have no {claim.metric}")
-    if isinstance(claim.at, dict) or claim.x == STEP:
-        return rows
-    return _at(rows, claim, [*table.identity, claim.x] if claim.x else table.identity)
+    return [table.rows[i] for i in met] if isinstance(claim.at, dict) or claim.x == STEP else _at(met, claim, table)
 
 
-def _at(rows: list[Row], claim: Claim, names: Sequence[str]) -> list[Row]:
-    """Of each curve the row that counts. A curve is what has one seed and one value in all columns of identity."""
-    kept: dict[Key, list[Row]] = defaultdict(list)
-    for row in rows:
-        kept[_key(row, [*names, SEED])].append(row)
+def _at(met: list[int], claim: Claim, table: Table) -> list[Row]:
+    """Of each curve the row that counts; a trend has a curve for each of its x."""
+    kept: dict[Any, list[Row]] = defaultdict(list)
+    for i in met:
+        row = table.rows[i]
+        kept[table.curve[i], row.get(claim.x) if claim.x else None].append(row)
     return [row for curve in kept.values() for row in _of_curve(curve, claim)]
 
 
@@ -179,7 +197,7 @@ def _of_curve(curve: list[Row], claim: Claim) -> Iterable[Row]:
 def _varying_alike(a: list[Row], b: list[Row] | None, names: Sequence[str]) -> list[str]:
     """Columns of identity that take the same several values on both sides: there the sides are compared value by value."""
     sides = [a] if b is None else [a, b]
-    taken = {name: [{_text(row.get(name)) for row in side} for side in sides] for name in names}
+    taken = {name: [{_hashable(row.get(name)) for row in side} for side in sides] for name in names}
     return [name for name, sets in taken.items() if len(sets[0]) > 1 and all(each == sets[0] for each in sets)]
 
 
@@ -218,11 +236,11 @@ def _units(cells: Mapping[tuple[Key, Any], float]) -> int:
 
 
 def _key(row: Row, names: Sequence[str]) -> Key:
-    return tuple(_text(row.get(name)) for name in names)
+    return tuple(_hashable(row.get(name)) for name in names)
 
 
-def _text(value: Any) -> str:
-    return repr(value)
+def _hashable(value: Any) -> Hashable:
+    return repr(value) if isinstance(value, list | dict) else value
 
 
 def _number(value: Any) -> float | None:
@@ -232,7 +250,7 @@ def _number(value: Any) -> float | None:
 def _nothing(table: Table, wanted: Filter) -> str:
     """Which filter left nothing: the first that no row meets by itself, with the values there are, or all of them together."""
     for name, value in wanted.items():
-        if not any(matches(row, {name: value}) for row in table.rows):
+        if not table.where({name: value}).any():
             there = list(dict.fromkeys(str(row[name]) for row in table.rows if row.get(name) is not None))
             some = ", ".join(there[:LISTED]) + (f" and {len(there) - LISTED} more" if len(there) > LISTED else "")
             return f"no rows with {selected({name: value})}" + (f"; {name} is one of: {some}" if there else "")
