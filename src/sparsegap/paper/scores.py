@@ -18,6 +18,7 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.metrics.dictionary_match import random_atoms
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.float32]
 THRESHOLDS = {"l0_1e-3": 1e-3, "l0_1e-4": 1e-4, "l0_1e-5": 1e-5}
 DRAWS = 20  # random dictionaries that a chance level is the mean of
 
@@ -25,12 +26,9 @@ DRAWS = 20  # random dictionaries that a chance level is the mean of
 def latent_mcc(found: Tensor, truth: Tensor) -> Floats:
     """(r,) mean |Pearson correlation| of found (r, n, m) with true codes (r, n, m_truth), matched one to one; as `metrics.mcc`.
 
-    A latent that never varies correlates with nothing; true ones that never vary are left out.
+    A latent that never varies correlates with nothing; true ones that never vary are left out. A run at a time: its numbers stay in cache.
     """
-    ours, theirs = _standardised(found), _standardised(truth)
-    strength = (theirs.transpose(1, 2) @ ours).abs().clamp(max=1).numpy()
-    varies = theirs.abs().sum(1).numpy() > 0
-    return np.array([total / max(count, 1) for total, count in zip(_assigned(strength), varies.sum(1), strict=True)])
+    return np.array([_latent_mcc(ours, theirs) for ours, theirs in zip(found.numpy(), truth.numpy(), strict=True)])
 
 
 def dictionary_mcc(learned: Tensor, truth: Tensor) -> Floats:
@@ -55,13 +53,8 @@ def dictionary_pearson(learned: Tensor, truth: Tensor) -> Floats:
 
 def of_codes(codes: Tensor, truth: Tensor, x: Tensor, atoms: Tensor | None) -> dict[str, Floats]:
     """latent_mcc, l0 (exact zeros), l0_1e-3 .. l0_1e-5 (above a threshold), l1_norm (of a sample), with atoms mse and fvu; (r,) each."""
-    scores = {"latent_mcc": latent_mcc(codes, truth), "l0": _count(codes, 0.0), "l1_norm": _array(codes.abs().sum(2).mean(1))}
-    scores |= {name: _count(codes, threshold) for name, threshold in THRESHOLDS.items()}
-    if atoms is not None:
-        squares = (x - codes @ atoms).double().square().mean((1, 2))
-        spread = (x - x.mean(1, keepdim=True)).double().square().mean((1, 2))
-        scores |= {"mse": _array(squares), "fvu": _array(squares / spread)}
-    return scores
+    each = [_of_codes(*run) for run in zip(codes.numpy(), x.numpy(), [None] * len(x) if atoms is None else atoms.numpy(), strict=True)]
+    return {"latent_mcc": latent_mcc(codes, truth)} | {name: np.array([one[name] for one in each]) for name in each[0]}
 
 
 def of_atoms(learned: Tensor, truth: Tensor) -> dict[str, Floats]:
@@ -81,12 +74,31 @@ def chances(n_atoms: int, truth: Tensor, codes: Tensor, x: Tensor) -> dict[str, 
     return {f"{name}_chance": np.mean([one[name] for one in found], axis=0) for name in found[0]}
 
 
-def _standardised(codes: Tensor) -> Tensor:
-    """Each latent with mean 0 and norm 1, 0 where it never varies; what rounding alone leaves of a constant one counts as 0."""
-    wide = codes.double()
-    away = wide - wide.mean(1, keepdim=True)
-    energy, whole = away.square().sum(1, keepdim=True), wide.square().sum(1, keepdim=True)
-    return torch.where(energy > 1e-14 * whole, away / energy.sqrt().clamp_min(1e-300), torch.zeros_like(away))
+def _latent_mcc(found: Numbers, truth: Numbers) -> float:
+    """Of one run (n, m), (n, m_truth)."""
+    (ours, our_scale), (theirs, their_scale) = _centred_columns(found), _centred_columns(truth)
+    strength = np.abs(theirs.T @ ours) * np.outer(their_scale, our_scale)
+    return _assigned(np.minimum(strength, 1)[None])[0] / max(int(np.count_nonzero(their_scale)), 1)
+
+
+def _centred_columns(codes: Numbers) -> tuple[Floats, Floats]:
+    """Latents less their means, (n, m), and one over their norms; 0 for those that never vary but for rounding."""
+    wide = codes.astype(np.float64)
+    whole = np.einsum("nm,nm->m", wide, wide)
+    wide -= wide.mean(0)
+    energy = np.einsum("nm,nm->m", wide, wide)
+    return wide, np.where(energy > 1e-14 * whole, 1 / np.sqrt(np.maximum(energy, 1e-300)), 0.0)
+
+
+def _of_codes(codes: Numbers, x: Numbers, atoms: Numbers | None) -> dict[str, float]:
+    """Of one run, what needs no truth."""
+    sizes, n = np.abs(codes), len(codes)
+    scores = {"l0": np.count_nonzero(sizes) / n, "l1_norm": float(sizes.sum(dtype=np.float64)) / n}
+    scores |= {name: np.count_nonzero(sizes > threshold) / n for name, threshold in THRESHOLDS.items()}
+    if atoms is not None:
+        squares, spread = np.square(x - codes @ atoms).mean(dtype=np.float64), x.var(0, dtype=np.float64).mean()
+        scores |= {"mse": float(squares), "fvu": float(squares / spread)}
+    return scores
 
 
 def _centred(atoms: Tensor) -> Tensor:
@@ -99,12 +111,3 @@ def _assigned(strength: NDArray[np.float64]) -> list[float]:
     from scipy.optimize import linear_sum_assignment
 
     return [float(one[linear_sum_assignment(one, maximize=True)].sum()) for one in strength]
-
-
-def _count(codes: Tensor, threshold: float) -> Floats:
-    return _array((codes.abs() > threshold).sum(2).double().mean(1))
-
-
-def _array(values: Tensor) -> Floats:
-    result: Floats = values.double().numpy()
-    return result
