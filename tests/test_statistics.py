@@ -57,7 +57,7 @@ def test_rounding_is_no_scatter() -> None:
     same = np.array([0.3, 0.7, 1.1]) - np.array([0.2, 0.6, 1.0])
     assert same.std() > 0
     found = s.mean_of(same)
-    assert (found.error, found.p()) == (0.0, None)
+    assert (found.error, found.p(), s.cohen_dz(same), s.cohen_d(same, same - 1)) == (0.0, None, None, None)
     assert found.interval().low == found.interval().high == found.value
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from sparsegap.statistics.estimates import finite
+from sparsegap.statistics.estimates import finite, variance
 
 
 def hedges(freedom: float) -> float:
@@ -20,15 +20,15 @@ def cohen_dz(differences: ArrayLike, corrected: bool = True) -> float | None:
     """Mean difference of pairs in units of the differences' own standard deviation; None without scatter, with one pair, and
     corrected with two, of which nothing unbiased can be said."""
     d = finite(differences)
-    spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
-    return float(d.mean()) / spread * (hedges(len(d) - 1) if corrected else 1.0) if spread > 0 and not (corrected and len(d) == 2) else None
+    spread = sqrt(variance(d)) if len(d) > 1 + corrected else 0.0
+    return float(d.mean()) / spread * (hedges(len(d) - 1) if corrected else 1.0) if spread > 0 else None
 
 
 def cohen_d(a: ArrayLike, b: ArrayLike, corrected: bool = True) -> float | None:
     """Difference of means in units of the pooled standard deviation; Hedges' g where corrected. None without scatter."""
     x, y = finite(a), finite(b)
     freedom = len(x) + len(y) - 2
-    squares = float(((x - x.mean()) ** 2).sum() + ((y - y.mean()) ** 2).sum())
+    squares = sum(variance(each) * (len(each) - 1) for each in (x, y) if len(each) > 1)
     if freedom < 1 or squares == 0:
         return None
     return float(x.mean() - y.mean()) / sqrt(squares / freedom) * (hedges(freedom) if corrected else 1.0)

@@ -82,7 +82,7 @@ def differences(a: ArrayLike, b: ArrayLike) -> Values:
 def mean_of(values: ArrayLike) -> Estimate:
     """Mean of independent runs, or of differences of pairs: error s/√n, n − 1 degrees of freedom."""
     x = finite(values)
-    error = sqrt(_variance(x) / len(x)) if len(x) > 1 else None
+    error = sqrt(variance(x) / len(x)) if len(x) > 1 else None
     return Estimate(float(x.mean()), error, len(x) - 1, len(x))
 
 
@@ -93,13 +93,13 @@ def difference_of(a: ArrayLike, b: ArrayLike) -> Estimate:
     value, n = float(x.mean() - y.mean()), min(len(x), len(y))
     if n < 2:
         return Estimate(value, None, 0, n)
-    parts = _variance(x) / len(x), _variance(y) / len(y)
+    parts = variance(x) / len(x), variance(y) / len(y)
     total = sum(parts)
     below = parts[0] ** 2 / (len(x) - 1) + parts[1] ** 2 / (len(y) - 1)
     return Estimate(value, sqrt(total), total**2 / below if below > 0 else len(x) + len(y) - 2, n)
 
 
-def _variance(x: Values) -> float:
+def variance(x: Values) -> float:
     """Unbiased; rounding of equal values is no scatter."""
     spread = float(x.std(ddof=1))
     return spread**2 if spread > 1e-12 * float(np.abs(x).max()) else 0.0
