@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from sparsegap import charts
 from sparsegap.checkpoints import save_checkpoint
 from sparsegap.cli import application
 from sparsegap.dictionary import Dictionary
+from sparsegap.drawing.still import rows_of, svg
 from sparsegap.encoders.mlp import MLP
 from sparsegap.encoders.relu import ReLU
 from sparsegap.encoders.topk import TopK
@@ -24,6 +27,7 @@ from sparsegap.theorem.account import account
 from sparsegap.theorem.plane import Plane
 from sparsegap.theorem.toy import best_encoder
 from sparsegap.theorem.words import headline, lines
+from sparsegap.theorem_page import specs
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -176,3 +180,41 @@ class TestPlane:
         knobs = {each["name"]: each for each in spec["params"]}
         assert knobs["turn"]["value"] == 10 and knobs["bias"]["bind"]["input"] == "range"
         assert knobs["here"]["select"]["nearest"] and knobs["here"]["value"]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, dict[str, Any]]:
+    encoder, dictionary = best_encoder(atoms=8, width=4, active=2, samples=400)
+    return specs(account(encoder, dictionary, size=1.0))
+
+
+class TestFigures:
+    def test_they_keep_to_the_house(self, drawn: dict[str, dict[str, Any]]) -> None:
+        tokens = {light for light, _ in charts.TOKENS.values()}
+        for name in ("geometry", "singular_values"):
+            spec = drawn[name]
+            assert spec["usermeta"]["title"] and len(spec["description"]) > 40 and spec["width"] == "container"
+            rows = rows_of(spec)
+            assert all(set(spec["usermeta"]["columns"]) <= set(row) for row in rows) and len({row["key"] for row in rows}) == len(rows)
+            assert set(re.findall(r"#[0-9a-fA-F]{3,8}\b", json.dumps(spec | {"datasets": {}}))) <= tokens
+            assert '"url"' not in json.dumps(spec) and '"href"' not in json.dumps(spec)
+
+    def test_they_are_drawn_at_the_width_of_a_phone_and_of_a_page(self, drawn: dict[str, dict[str, Any]]) -> None:
+        for spec in drawn.values():
+            for width in (320, 700):
+                assert "<svg" in svg(spec, width)
+
+    def test_singular_values_end_at_the_rank(self, drawn: dict[str, dict[str, Any]]) -> None:
+        values = {(row["what"], row["number"]): row["value"] for row in rows_of(drawn["singular_values"])}
+        assert values["values before the gate", 5] > 0 == values["values before the gate", 6]
+        assert values["true codes", 8] == pytest.approx(1)
+
+    def test_the_drawing_computes_what_the_plane_does(self) -> None:
+        """The codes that the page computes from its knobs are those of `Plane.encoded`."""
+        plane = Plane(gain=0.8, turn=20.0, bias=0.1)
+        drawn = svg(charts.spec(geometry(plane)) | {"usermeta": {"entries": 1, "entry": 1.0}}, 700)
+        grid = charts.spec(geometry(plane))["datasets"]["plane"]
+        near = min(grid, key=lambda row: math.dist((row["x"], row["y"]), plane.made((0.9, 0.6, 0.0))))
+        for value in (*plane.encoded((near["x"], near["y"])), *plane.true_code((near["x"], near["y"]))):
+            assert f">{value:.2f}<" in drawn
+        assert f"{plane.error((near['x'], near['y'])):.0%} of the true code" in drawn
