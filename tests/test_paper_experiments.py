@@ -9,6 +9,8 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.experiments.lasso_dictionary import flops, lasso_dictionary
+from sparsegap.experiments.learned_atoms import learned_atoms
+from sparsegap.experiments.sparsity_path import _at_level, sparsity_path
 from sparsegap.experiments.topk_coding import optimised, topk_coding
 from sparsegap.metrics.dictionary_match import dictionary_match, greedy_pearson
 from sparsegap.metrics.mcc import mcc
@@ -18,6 +20,7 @@ from sparsegap.solve import solve
 from sparsegap.sources.uniform import Uniform
 
 
+@pytest.mark.slow
 def test_the_lasso_dictionary_is_that_of_scikit_learn() -> None:
     """Two programs that share nothing reach one optimum: their scores agree to a thousandth."""
     decomposition = pytest.importorskip("sklearn.decomposition")
@@ -103,3 +106,41 @@ def test_free_atoms_of_sparse_coding_grow() -> None:
     assert float(free.rows.norm(dim=2).mean()) > 2 and float(unit.atoms.norm(dim=2).mean()) == pytest.approx(1)
     with pytest.raises(InputError, match="norm 1"):
         SparseCodes(x, atoms=10, seeds=[3], codes="descent", unit="free")
+
+
+def test_matrices_of_the_true_atoms() -> None:
+    softmax, cosine = (learned_atoms(method="truth", form=form, seeds=[5])[0] for form in ("softmax", "cosine"))
+    atoms = Uniform(atoms=16, width=8, active=3, seed=5).dictionary.atoms.double()
+    torch.testing.assert_close(torch.tensor(cosine["gram"]), (atoms @ atoms.T).float(), atol=1e-4, rtol=0)
+    assert torch.tensor(softmax["gram"]).sum(1) == pytest.approx(torch.ones(16), abs=1e-3)
+    off = (atoms @ atoms.T).abs()[~torch.eye(16, dtype=torch.bool)]
+    assert cosine["mean_coherence"] == pytest.approx(float(off.mean())) and cosine["coherence"] == pytest.approx(float(off.max()))
+    assert len(cosine["coherences"]) == 120 and cosine["dictionary_mcc"] == pytest.approx(1.0)
+
+
+def test_a_softmax_shows_lengths_and_not_angles() -> None:
+    """Sparse coding without norms ends in a matrix that looks orthogonal, of atoms that are not."""
+    row = learned_atoms(method="sc", steps=6000, rate=3e-3, seeds=[0])[0]
+    assert row["diagonal"] > 0.9 and row["norm"] > 5 and row["mean_coherence"] > 0.15
+
+
+def test_more_penalty_leaves_fewer_active_latents() -> None:
+    weights = [0.01, 0.1, 1.0]
+    rows = sparsity_path(method="sae", steps=1500, l1s=weights, samples=400, test=400, unit="projected", seeds=[0, 1])
+    for seed in (0, 1):
+        path = [row for row in rows if row["seed"] == seed and row["kind"] == "point"]
+        assert [row["l1"] for row in path] == weights
+        assert path[0]["active_latents"] > path[1]["active_latents"] > path[2]["active_latents"]
+        assert path[1]["penalty"] == pytest.approx(0.1 * 8 / 32)
+
+
+def test_scores_at_a_level_lie_between_the_points_around_it() -> None:
+    points = [{"l0": 6.0, "latent_mcc": 0.5, "mse": 0.1, "fvu": 0.2, "dictionary_mcc": 0.7},
+              {"l0": 2.0, "latent_mcc": 0.9, "mse": 0.3, "fvu": 0.4, "dictionary_mcc": 0.8}]
+    assert _at_level(points, 3.0, "l0") == pytest.approx({"latent_mcc": 0.8, "mse": 0.25, "fvu": 0.35, "dictionary_mcc": 0.775})
+    assert set(_at_level(points, 1.0, "l0").values()) == {None} == set(_at_level(points, 7.0, "l0").values())
+
+
+def test_a_threshold_that_is_not_counted_is_told() -> None:
+    with pytest.raises(InputError, match="threshold must be one of"):
+        sparsity_path(threshold=0.5, seeds=[0])

@@ -16,7 +16,8 @@ from sparsegap.study.finding import Checked, asked, shipped
 PAPER = asked("paper")
 NAMES = [checked.declared.name for checked in PAPER.studies]
 ONE_SETTING = {"figure1"}  # a drawing and its measure: there is nothing in it to correct
-SMALL: dict[str, Any] = {"steps": 6, "samples": 128, "validation": 64, "test": 64, "test_steps": 5, "log_every": 3, "restarts": 1, "hidden": 8}
+SMALL: dict[str, Any] = {"steps": 6, "samples": 128, "validation": 64, "test": 64, "test_steps": 5, "log_every": 3, "restarts": 1,
+                         "hidden": 8}
 CORE = 45e9  # operations a second of one core that does little else, of the slowest experiments that weigh anything
 
 
