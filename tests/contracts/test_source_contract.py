@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sparsegap import Codes, InputError, registry
+from sparsegap.catalogue import Entry
 from sparsegap.source import Sample, Source, parse_source
 
 SOURCES = registry.names("sources")
@@ -158,3 +159,10 @@ def test_a_batch_needs_a_number_and_a_size(name: str) -> None:
         small(name).batch(-1, 4)
     with pytest.raises(InputError, match="not number 0 and 0 samples"):
         small(name).batch(0, 0)
+
+
+@every
+def test_its_page_says_what_the_shared_options_mean(name: str) -> None:
+    entry = Entry("sources", name, registry.member("sources", name))
+    assert name == "saelens" or "geometry of the atoms: gaussian" in entry.doc
+    assert set(registry.options(entry.object)) == set(small(name).describe()) - {"name"}

@@ -21,8 +21,8 @@ class Categorical(Synthetic):
     Atom j is value j mod classes of variable j div classes. `active` variables are active in a sample, all sets of them equally likely;
     exact=false: each with probability active·classes/atoms. Where all of them are, x tells a value for every variable (multi-class).
     A variable has value c with probability ∝ (1 + c)^−exponent.
-    test(n, "out"): half as many variables, each with two of its values at once, which training never shows. See `Synthetic` for the other
-    options. A sample costs 2·active draws.
+    test(n, "out"): half as many variables, each with two of its values at once, which training never shows. For the other options
+    see `Synthetic`. A sample costs 2·active draws.
     """
 
     classes: int = 4

@@ -22,7 +22,7 @@ class Compositional(Synthetic):
     split groups (stricter): atom j is of group j mod `groups`, groups in a ring; a training sample takes half of its atoms from each of two
     groups at most groups//4 apart, a shifted one from two groups further apart, so that no pair across its groups was ever seen together;
     every atom is as frequent in one as in the other.
-    test(n) is shifted, test(n, "in") is distributed as training is. The other options are those of `uniform`.
+    test(n) is shifted, test(n, "in") is distributed as training is. For the other options see `Synthetic`.
 
     The defaults are the setting of Barin Pacela, Joshi, Camacho, Lacoste-Julien & Klindt (2026), "Stop Probing, Start Coding",
     arXiv:2603.28744: 1,000 atoms, width ⌈2·k·ln(m/k)⌉ = 93, 10 active, magnitudes uniform on (0, 1), no noise, as their public code

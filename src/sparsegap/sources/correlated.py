@@ -29,7 +29,7 @@ class Correlated(Synthetic):
     exact: in each sample the `active` atoms furthest above their thresholds, as if one level were added to all of them. That would make
     rare atoms rarer; thresholds are therefore moved at the beginning, by 3 rounds of 16,384 samples, until the p_j are met: to about 1 %
     for atoms that are alike in p_j, to about 3 % for a group, the noise of those rounds.
-    test(n, "out"): the same probabilities, but independent atoms. See `Synthetic` for the other options.
+    test(n, "out"): the same probabilities, but independent atoms. For the other options see `Synthetic`.
 
     A sample costs groups·(rank + runs) evaluations of Φ and about 2·active draws, with log₂ of the largest over the smallest p_j runs at
     most (1 where exponent is 0): nothing grows with the number of atoms. Copulas of binary variables: Emrich & Piedmonte (1991),

@@ -24,8 +24,9 @@ class Hierarchical(Synthetic):
     is active; exclusive: that one of them is, which then is any of them, and never two.
     scaled: a child's magnitude is multiplied by its parent's over the mean size of the law.
     Atoms are numbered level by level: roots, all their children, and so on, then the free ones.
-    test(n, "out"): every atom as often as in training, but independent of all others: children without parents. See `Synthetic` for the
-    other options. A sample costs about 4 draws for each active atom. Trees as in Chanin & Garriga-Alonso (2026), arXiv:2602.14687.
+    test(n, "out"): every atom as often as in training, but independent of all others: children without parents. For the other
+    options see `Synthetic`. A sample costs about 4 draws for each active atom. Such trees in this field: Chanin & Garriga-Alonso (2026),
+    arXiv:2602.14687.
     """
 
     trees: int = 4

@@ -29,7 +29,7 @@ class Multidimensional(Synthetic):
     likely (exact=false: each feature with probability active/atoms), each at a distance from 0 by `magnitudes` in a direction uniform on
     the sphere, so that codes have both signs. points: on a circle (dimensions 2), that many directions only, evenly spaced, as of the days
     of a week; test(n, "out") then shows the directions half-way between them.
-    The truth is a subspace: any orthonormal basis of it is as good as these atoms. See `Synthetic` for the other options; importance
+    The truth is a subspace: any orthonormal basis of it is as good as these atoms. For the other options see `Synthetic`; importance
     falls from feature to feature. Engels et al. (2024), "Not all language model features are one-dimensionally linear", arXiv:2405.14860.
     """
 

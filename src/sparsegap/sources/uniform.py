@@ -15,7 +15,7 @@ from sparsegap.synthetic import Ids, Stream, Synthetic
 class Uniform(Synthetic):
     """x = z·atoms + noise, the support of z uniform: exactly `active` atoms, or with exact=false each atom with probability active/atoms.
 
-    See `Synthetic` for the other options. A sample costs 2·active draws.
+    For the other options see `Synthetic`. A sample costs 2·active draws.
     The paper's toy: O'Neill, Gumran & Klindt (2024), arXiv:2411.13117: uniform:atoms=16,width=8,active=3,samples=1024.
     """
 

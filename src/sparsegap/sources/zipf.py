@@ -22,7 +22,7 @@ class Zipf(Synthetic):
 
     exact=false: each atom for itself with probability min(1, c·(1 + j)^−exponent), `active` together in the mean.
     magnitude_exponent: atom j's magnitudes are multiplied by ((1 + j)^−magnitude_exponent + floor)/(1 + floor); 0 leaves them as they are.
-    See `Synthetic` for the other options. Zipf (1949); in sparse coding as in O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, which
+    For the other options see `Synthetic`. Zipf (1949); in sparse coding as in O'Neill, Gumran & Klindt (2024), arXiv:2411.13117, which
     has exponent 1 in both and adds .1 to the weight of the magnitudes: zipf:atoms=16,width=8,active=3,magnitude_exponent=1.
     """
 
