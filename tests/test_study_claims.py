@@ -202,6 +202,13 @@ def test_settings_are_compared_value_by_value_and_then_averaged() -> None:
     assert [(one.where, one.n) for one in each] == [({"variant": "v", "atoms": 16}, 4), ({"variant": "v", "atoms": 64}, 3)]
 
 
+def test_settings_of_one_side_alone_are_averaged() -> None:
+    wide = [row | {"hidden": hidden, "score": row["score"] + gain} for row in BETTER[:5] for hidden, gain in ((32, 0.0), (256, 0.1))]
+    verdict = judge(claim(b=SAE), wide + [row | {"hidden": None} for row in BETTER[5:]], options=("hidden",))
+    assert (verdict.n, verdict.units) == (5, 1)
+    assert verdict.estimate == pytest.approx(0.15)
+
+
 def test_each_value_of_a_list_has_its_verdict() -> None:
     found = [row | {"atoms": atoms} for atoms in (16, 32, 64) for row in BETTER]
     some = {"atoms": [16, 64]}
