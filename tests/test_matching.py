@@ -146,7 +146,7 @@ def test_folded_sums_of_two_workers_add_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_constant_is_constant_in_batches_too() -> None:
-    constants = Codes.from_dense(torch.tensor([[0.1, 0.3, 0.7, 1.9, 11.3, 1e-3]]).expand(1000, 6))
+    constants = Codes.from_dense(torch.tensor([[0.1, 0.3, 0.7, 1.9, 11.3, 1e-3]], dtype=torch.float64).expand(1000, 6))
     total = Correlations.none(3, 6)
     for first in range(0, 1000, 77):
         rows = slice(first, first + 77)

@@ -69,7 +69,7 @@ def test_correlations_are_scipys() -> None:
 
 @pytest.mark.parametrize("n", [7, 300, 1000])
 def test_rounding_is_no_variation(n: int) -> None:
-    constants = torch.tensor([[0.1, 0.3, 0.7, 1.9, 11.3, 1e-3]]).expand(n, 6)
+    constants = torch.tensor([[0.1, 0.3, 0.7, 1.9, 11.3, 1e-3]], dtype=torch.float64).expand(n, 6)
     assert not Correlations(random_codes(n, 3, 0), Codes.from_dense(constants)).varies.any()
 
 
