@@ -85,6 +85,9 @@ METHODS: dict[str, str] = {
     "gated": "plum",
     "prolu": "slate",
     "lista": "olive",
+    "alista": "brown",
+    "linear_nonlinear": "vermilion",
+    "matched_filter": "slate",
     "ista": "slate",
     "kmeans": "grey",
     "all": "purple",
@@ -109,7 +112,9 @@ CALLED = {
     "sae": "SAE", "ito": "ITO", "sae+ito": "SAE + ITO", "sae_ito": "SAE + ITO", "sc": "sparse coding", "sparse_coding": "sparse coding",
     "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE", "prolu": "ProLU SAE",
     "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
-    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised", "ksparse": "k by the solver", "truth": "the truth",
+    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
+    "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
+    "alista": "ALISTA",
 }
 
 
@@ -127,6 +132,11 @@ def token(method: str) -> str:
     if family == "mlp" and number:
         return next(token for most, token in MLP_WIDTHS if number <= most)
     return METHODS.get(method) or METHODS.get(family) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
+
+
+def is_listed(method: str) -> bool:
+    """Whether a name, or its family, has a colour of its own."""
+    return method in METHODS or in_family(method)[0] in METHODS
 
 
 def in_family(method: str) -> tuple[str, int | None]:
