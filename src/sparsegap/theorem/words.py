@@ -79,7 +79,7 @@ def _of_worst(record: TheoremRecord) -> list[Line]:
 def _of_bounds(record: TheoremRecord) -> list[Line]:
     return [
         Line("any encoder of this form", f"at least {record.universal:.2%}" if record.universal else "no bound",
-             f"whatever its weights, biases and gates: {record.atoms:,} atoms of rank {record.rank:,}"),
+             f"whatever its weights, biases and gates: {record.judged:,} atoms of rank {record.rank:,}"),
         Line("these weights, any gate", _range(record.lower, record.upper),
              "the worst error, proven; the upper end where no negative value passes the gate"),
     ]
