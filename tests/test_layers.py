@@ -38,7 +38,7 @@ LAYERS = (
     ("texts", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
     ("recovery", "readers", "harvest", "recode", "fit", "diagnosis", "gap_record", "gap"),
-    ("paper", "theorem"),
+    ("paper", "theorem", "reading"),
     ("experiments",),
     ("study", "studies"),
     ("label_places", "charts", "rung_rows"),

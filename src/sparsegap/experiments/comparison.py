@@ -20,6 +20,7 @@ from sparsegap.source import Source, parse_source
 VERSION = 1
 Row = dict[str, Any]
 Scenario = Literal["truth", "known", "distilled", "supervised", "learned"]
+PARTS = ("dictionary", "pearson", "codes", "features", "supports", "reconstruction")
 COUNTING = ("topk", "batch_topk")
 COUNTED, TIMED, CALIBRATION, FAR = 128, 1024, 1024, 1 << 30
 SCORES = {
@@ -148,7 +149,7 @@ def _step_flops(session: Any) -> float:
 
 
 def _scores(truth: Source, encoder: Encoder, made: Learned, test: int) -> Row:
-    scores = recovery(truth, encoder, made.dictionary, n=test)
+    scores = recovery(truth, encoder, made.dictionary, n=test, parts=PARTS)
     return {name: scores[known] for name, known in SCORES.items() if known in scores}
 
 
