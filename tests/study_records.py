@@ -32,8 +32,8 @@ def trained(methods: Sequence[str] = tuple(FINAL), seeds: int = 3, steps: int = 
                     mcc = 0.42 + (final - 0.42) * (1 - math.exp(-number)) + 0.004 * noise(variant, method, seed, number)
                     step = 1000 * number
                     rows.append({
-                        "study": "figure4", "block": "main", "variant": variant, "experiment": "both_unknown", "method": method, "seed": seed,
-                        "step": step, "latent_mcc": mcc, "latent_mcc_chance": 0.42, "flops": PRICE.get(method, 2e6) * step,
+                        "study": "figure4", "block": "main", "variant": variant, "experiment": "both_unknown", "method": method,
+                        "seed": seed, "step": step, "latent_mcc": mcc, "latent_mcc_chance": 0.42, "flops": PRICE.get(method, 2e6) * step,
                         "flops_paper": (60 if method == "sc" else 1.3) * PRICE.get(method, 2e6) * step, "best": number == steps - 1,
                     })  # fmt: skip
     return Records(rows, "Both unknown", "What is learned when neither is known?", "figure4", "full")
@@ -54,7 +54,7 @@ def ladder() -> Records:
     methods = {"sae": (0.6, 1.0), "topk": (0.55, 1.2), "omp": (0.9, 50.0), "sc": (0.95, 900.0)}
     rows = [
         {"variant": "corrected", "method": method, "atoms": atoms, "dictionary": dictionary, "seed": seed, "flops_train": 1e9,
-         "latent_mcc": quality - (0.1 if dictionary == "learned" else 0.0) + 0.01 * noise(method, seed), "flops_inference": atoms * 30 * cost}
+         "latent_mcc": quality - 0.1 * (dictionary == "learned") + 0.01 * noise(method, seed), "flops_inference": atoms * 30 * cost}
         for atoms in (16, 1000) for dictionary in ("known", "learned") for method, (quality, cost) in methods.items() for seed in range(3)
     ]  # fmt: skip
     return Records(rows, study="ladder", setting="full")

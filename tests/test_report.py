@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.pages import FETCHING, HOSTILE, Page
 from typer.testing import CliRunner
 
 from sparsegap import charts, number_formats, report
@@ -21,7 +22,6 @@ from sparsegap.cli import application
 from sparsegap.errors import InputError
 from sparsegap.gap_record import Estimate, GapRecord, Price
 from sparsegap.label_places import PLACES, places
-from tests.pages import FETCHING, HOSTILE, Page
 
 EXAMPLE = Path(__file__).parent / "data" / "gap_example.json"
 

@@ -9,23 +9,25 @@ import json
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pages import HOSTILE
+from tests.study_records import decoders, grid, ladder, penalised, trained
 
 from sparsegap import charts
 from sparsegap.drawing.axes import log_ticks
-from sparsegap.drawing.panels import even, sized
+from sparsegap.drawing.panels import abreast, even, sized
 from sparsegap.drawing.rows import paper_value
+from sparsegap.drawing.series import dashes, told_apart
 from sparsegap.drawing.still import csv_text, drawn_width, rows_of, still, svg, without_pointing
-from sparsegap.drawing.summaries import spread, thinned
+from sparsegap.drawing.summaries import per_seed, spread, thinned
 from sparsegap.errors import InputError
 from sparsegap.label_places import apart
 from sparsegap.study.check import figure_kinds
 from sparsegap.study.records import Records
-from tests.pages import HOSTILE
-from tests.study_records import decoders, grid, ladder, penalised, trained
 
 GOLDEN = Path(__file__).parent / "data" / "study_figures_golden.json"
 KINDS = figure_kinds()
@@ -281,6 +283,29 @@ def test_spread() -> None:
     assert low is not None and high is not None and 1.0 <= low < 2.5 < high <= 9.0
 
 
+def test_variants_and_settings_are_never_lumped_as_seeds() -> None:
+    rows = rows_of(spec_of("tradeoff", Records([row | {"flops_inference": 1e3} for row in trained().rows]), panel="atoms"))
+    assert {row["where"] for row in rows} == {"faithful", "corrected"}
+    assert {row["seeds"] for row in rows} == {3}
+    assert per_seed([{"seed": 0, "y": 1.0}, {"seed": 0, "y": 3.0}, {"seed": 1, "y": 5.0}, {"seed": 1}], "y") == [2.0, 5.0]
+    assert per_seed([{"y": 1.0}, {"y": 3.0}], "y") == [1.0, 3.0]
+
+
+def test_names_that_nobody_listed_are_told_apart() -> None:
+    names = ["16 / 8 / 3", "32 / 16 / 6", "64 / 16 / 6", "64 / 32 / 6", "sae"]
+    tokens = told_apart(names)
+    assert len(set(tokens)) == len(names)
+    assert tokens[0] == charts.token(names[0])
+    assert tokens[-1] == "vermilion"
+    assert len({tuple(each) for each in dashes(names[:4])}) == 4
+
+
+def test_a_grid_keeps_its_columns() -> None:
+    assert [abreast({"across": 3, "grid": True}, fit) for fit in (0.5, 1, 2.9, 3)] == [1, 1, 1, 3]
+    assert abreast({"across": 4, "grid": True}, 3) == 2
+    assert abreast({"across": 3, "grid": False}, 2.9) == 2
+
+
 def test_names_at_the_ends_keep_apart_and_inside() -> None:
     moved = apart([100.0, 101.0, 50.0, 259.0], 16, 260)
     assert moved[2] == 50.0
@@ -288,7 +313,7 @@ def test_names_at_the_ends_keep_apart_and_inside() -> None:
     assert (moved[0] + moved[1]) / 2 == pytest.approx(100.5)
     assert moved[3] == 252.0
     crowd = sorted(apart([255.0, 256.0, 257.0, 230.0], 16, 260))
-    assert all(b - a >= 16 - 1e-9 for a, b in zip(crowd, crowd[1:], strict=False))
+    assert all(b - a >= 16 - 1e-9 for a, b in pairwise(crowd))
 
 
 def test_panels_fold_on_a_phone() -> None:

@@ -1,4 +1,4 @@
-"""The page of a study: claims first, every figure with its table and files, what failed and what is missing; inert whatever the data say."""
+"""The page of a study: claims first, every figure with its table and files, failures and gaps told; inert whatever the data say."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from tests.pages import FETCHING, HOSTILE, Page
+from tests.study_records import stored, trained
 from typer.testing import CliRunner
 
 from sparsegap.cli import application
@@ -19,8 +21,6 @@ from sparsegap.errors import InputError
 from sparsegap.study import page as study_page
 from sparsegap.study.page import FILES, page, write_page
 from sparsegap.study.records import Records
-from tests.pages import FETCHING, HOSTILE, Page
-from tests.study_records import stored, trained
 
 TOML = """
 title = "Both unknown"
@@ -228,7 +228,8 @@ def test_draw_a_kind_with_options(store: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "sentence"), [
     (["latnet"], "there is no figure 'latnet'; the figures of"), (["absent"], "no row of figure4 has a column 'support_f1'"),
     (["latent", "--out", "f.gif"], "f.gif must end in one of .svg, .pdf, .png, .json, .csv"),
-    (["latent", "--width", "3"], "a figure is 60 to 1000 mm wide, not 3"), (["latent", "--option", "colur=method"], "curves has no option 'colur'"),
+    (["latent", "--width", "3"], "a figure is 60 to 1000 mm wide, not 3"),
+    (["latent", "--option", "colur=method"], "curves has no option 'colur'"),
 ])  # fmt: skip
 def test_draw_says_what_is_wrong(store: Path, words: list[str], sentence: str) -> None:
     code, told = run("draw", words[0], str(store), *words[1:])

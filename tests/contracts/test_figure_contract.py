@@ -18,7 +18,8 @@ from sparsegap.gap_record import GapRecord
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "figures_golden.json"
-FIGURES = [name for name, figure in registry.members("figures").items() if report.takes_record(figure)]  # those of studies: test_study_figures.py
+# Those of gap records; those of studies are in test_study_figures.py.
+FIGURES = [name for name, figure in registry.members("figures").items() if report.takes_record(figure)]
 LIGHT = {light for light, _ in charts.TOKENS.values()}
 
 

@@ -35,7 +35,9 @@ def value_label(name: str, value: object) -> str:
         return f"{words} = {number_label(value)}"
     if name == "method":
         return called(str(value))
-    return f"no {words}" if value is None else str(value)
+    if value is None:
+        return "" if name == "variant" else f"no {words}"
+    return str(value)
 
 
 def number_label(value: float) -> str:

@@ -44,6 +44,7 @@ class Look:
     across: int = 2
     least: int = LEAST
     aspect: float | None = None
+    grid: bool = False
     entries: Sequence[str] = ()
     right: int = 8
     share: Sequence[str] = ("color", "fill", "stroke", "strokeDash", "shape")
@@ -60,7 +61,7 @@ def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
     else:
         shared: Any = dict.fromkeys(look.share, "shared")
         chart = alt.concat(*views, columns=look.across, spacing=SPACING).resolve_scale(**shared)
-        meta["panels"] = {"across": min(look.across, len(views)), "least": look.least, "aspect": look.aspect}
+        meta["panels"] = {"across": min(look.across, len(views)), "least": look.least, "aspect": look.aspect, "grid": look.grid}
     if len(set(look.entries)) > 1:  # set here once: altair would declare it in every layer
         picking: Any = {
             "select": {"type": "point", "fields": ["method"]},
@@ -69,7 +70,7 @@ def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
         }  # altair numbers the names in a row of views
         chart = chart.properties(params=[alt.TopLevelSelectionParameter(name=PICK, **picking)])
     finished = chart.properties(
-        description=look.description, usermeta=meta, padding={"left": 2, "right": look.right, "top": 6, "bottom": 4}
+        description=look.description, usermeta=meta, padding={"left": 6, "right": look.right, "top": 6, "bottom": 4}
     ).configure(**study_theme())
     finished.data = data(rows)  # last: altair copies and validates everything at each of the calls above
     return finished
@@ -110,6 +111,14 @@ def even(count: int, fitting: float) -> int:
     return count if fit >= count else ceil(count / ceil(count / fit))
 
 
+def abreast(layout: dict[str, Any], fitting: float) -> int:
+    """How many panels stand side by side where so many fit; those of a grid in whole parts of its row, so that columns stay columns."""
+    across = int(layout["across"])
+    if not layout["grid"]:
+        return even(across, fitting)
+    return next(part for part in range(across, 0, -1) if across % part == 0 and (part <= fitting or part == 1))
+
+
 def sized(spec: dict[str, Any], width: float, overhead: float | None = None) -> dict[str, Any]:
     """The spec drawn as wide as `width` pixels; `overhead` is what the axes and gaps between panels take, once that is known."""
     found = copy.deepcopy(spec)
@@ -121,7 +130,7 @@ def sized(spec: dict[str, Any], width: float, overhead: float | None = None) -> 
         if meta.get("aspect"):
             found["height"] = round(meta["aspect"] * (width - AXIS))
         return found
-    across = even(layout["across"], (width + SPACING) / (layout["least"] + AXIS))
+    across = abreast(layout, (width + SPACING) / (layout["least"] + AXIS))
     found["columns"] = across
     taken = across * AXIS + (across - 1) * SPACING if overhead is None else overhead
     each = max(60, int((width - taken) // across))

@@ -34,7 +34,7 @@ def varying(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
 
 def label_of(row: Row, names: Sequence[str]) -> str:
     """The values of some columns in words: "corrected, K = 3"."""
-    return ", ".join(value_label(name, row.get(name)) for name in names)
+    return ", ".join(word for name in names if (word := value_label(name, row.get(name))))
 
 
 def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
@@ -42,9 +42,13 @@ def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(_hashable(row.get(name)) for name in names)
 
 
-def in_panels(rows: Sequence[Row], panel: str | list[str]) -> list[tuple[str, list[Row]]]:
-    """Rows by panel, with what to write above each: nothing where only one value occurs."""
-    names = varying(rows, as_list(panel))
+def in_panels(rows: Sequence[Row], panel: str | list[str], used: Sequence[str] = ()) -> list[tuple[str, list[Row]]]:
+    """Rows by panel, with what to write above each: nothing where only one value occurs.
+
+    Variants are never lumped together: unless the figure tells them apart in another way (`used`), each has panels of its own.
+    """
+    wanted = as_list(panel)
+    names = varying(rows, wanted if "variant" in (*wanted, *used) else [*wanted, "variant"])
     return [(label_of(group[0], names), group) for group in grouped(rows, lambda row: key_of(row, names)).values()]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from sparsegap.charts import Row, in_family, light, token
+from sparsegap.charts import Row, in_family, is_listed, light, token
 
 PICK = "pick"  # the parameter that holds what is picked in the legend
 SOLID = [1, 0]
@@ -19,6 +19,7 @@ DASHES = {
 }  # fmt: skip
 FURTHER_DASHES = ([5, 2], [8, 3, 2, 3], [3, 3], [10, 4], [6, 2, 1, 2])
 # Of settings in their order, as 16, 1,000 and 16,000 atoms: from light and warm to dark and cold.
+YIELDING = ("slate", "olive", "green", "plum", "blue", "crimson", "orange", "brown", "sky", "purple", "vermilion", "grey")
 RAMP = ("orange", "vermilion", "crimson", "purple", "plum", "blue", "slate")
 
 
@@ -33,9 +34,27 @@ def dash(name: str) -> list[int]:
 def colour_tokens(names: Sequence[str], ordered: bool = False) -> list[str]:
     """The token of each series' colour; those of settings in an order are taken along a ramp."""
     if not ordered:
-        return [token(name) for name in names]
+        return told_apart(names)
     last = max(1, len(names) - 1)
     return [RAMP[round(number * (len(RAMP) - 1) / last)] for number in range(len(names))]
+
+
+def dashes(names: Sequence[str]) -> list[list[int]]:
+    """The dashes of all lines of a figure; an unlisted name that comes later gives way."""
+    found = [dash(name) for name in names]
+    for place, name in enumerate(names):
+        if not is_listed(name) and found[place] in found[:place]:
+            found[place] = next((spare for spare in FURTHER_DASHES if spare not in found), found[place])
+    return found
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Tokens bound to the names; of those that nobody listed, one that comes later gives way where two would have the same."""
+    tokens = [token(name) for name in names]
+    for place, name in enumerate(names):
+        if not is_listed(name) and tokens[place] in tokens[:place]:
+            tokens[place] = next((spare for spare in YIELDING if spare not in tokens), tokens[place])
+    return tokens
 
 
 class Series:
@@ -75,7 +94,7 @@ class Series:
 
     def dashes(self) -> alt.StrokeDash:
         """The dash channel; joins the legend of the colours."""
-        scale = alt.Scale(domain=self.names, range=[dash(name) for name in self.names])
+        scale = alt.Scale(domain=self.names, range=dashes(self.names))
         how: Any = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 260}
         return alt.StrokeDash("method:N", scale=scale, legend=self._legend(**how))
 

@@ -73,6 +73,14 @@ def numbers(rows: Iterable[Row], name: str) -> list[float]:
     return [float(row[name]) for row in rows if is_number(row.get(name))]
 
 
+def per_seed(rows: Iterable[Row], name: str) -> list[float]:
+    """One number a seed: the mean over its rows, so that settings lumped together do not count as runs of their own."""
+    by_seed = grouped((row for row in rows if is_number(row.get(name))), lambda row: row.get("seed"))
+    if list(by_seed) == [None]:
+        return numbers(by_seed[None], name)
+    return [sum(values) / len(values) for values in (numbers(each, name) for each in by_seed.values())]
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))

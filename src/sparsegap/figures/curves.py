@@ -13,16 +13,17 @@ from sparsegap.charts import SMALL, data, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, is_cost, is_progress, quantitative
 from sparsegap.drawing.names import as_list, column_title
-from sparsegap.drawing.panels import Look, Panel
+from sparsegap.drawing.panels import LEAST, Look, Panel
 from sparsegap.drawing.rows import Paper, are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
 from sparsegap.drawing.series import Series
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread, thinned
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, per_seed, spread, thinned
 from sparsegap.label_places import apart
 from sparsegap.number_formats import fixed
 from sparsegap.study.records import Column, Records, Where
 
 POINTS = 80  # of a line; a curve of more logged steps is thinned
 HEIGHT, LETTER = 260, 16  # in pixels
+NARROW = 130  # a panel where three stand side by side
 MOST_NAMES = 7  # at the ends of lines; more go into a legend
 AT_THE_EDGE = 0.12  # of the width: lines that end further from it are named by a legend
 
@@ -64,9 +65,9 @@ def curves(
     wanted = chosen(records, where, [*as_list(x), *as_list(y)])
     ended = wanted if all(map(is_progress, as_list(x))) else at_end(records, wanted, "last")
     views = [
-        View(across, up, _label(across, up, label, x, y), _label("", up, label, x, y), part)
+        View(across, up, _label(across, up, label, x, y), label, part)
         for up in as_list(y)
-        for label, part in in_panels(ended, panel)
+        for label, part in in_panels(ended, panel, as_list(colour))
         for across in as_list(x)
     ]
     lines = [_lines(view, as_list(colour), centre, band) for view in views]
@@ -97,6 +98,8 @@ def curves(
             columns=_columns(views),
             height=HEIGHT,
             across=max(len(as_list(x)), 2),
+            grid=len(as_list(x)) > 1,
+            least=NARROW if len(as_list(x)) > 2 else LEAST,
             entries=called if series.legend else (),
         ),
     )
@@ -144,7 +147,7 @@ def _cell_of(row: Row, name: str) -> Any:
 
 
 def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -> Row | None:
-    at, values = numbers(rows, view.x), numbers(rows, view.y)
+    at, values = numbers(rows, view.x), per_seed(rows, view.y)
     if not at or not values:
         return None
     middle, low, high = spread(values, centre, band)
@@ -243,10 +246,11 @@ def _chance(level: float | None, y: alt.Y) -> list[Any]:
     if level is None:
         return []
     row = alt.Chart(data([{"y": level, "words": f"chance {fixed(level, 2)}"}]))
-    text: dict[str, Any] = {"align": "right", "dx": -4, "dy": -7, "fontSize": SMALL, "color": light("muted")}
+    grounds: tuple[dict[str, Any], ...] = ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {"color": light("muted")})
+    text: dict[str, Any] = {"align": "right", "dx": -4, "dy": -7, "fontSize": SMALL}
     return [
         row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(y=y),
-        row.mark_text(**text).encode(x=alt.value("width"), y=y, text="words:N"),
+        *(row.mark_text(**text, **ground).encode(x=alt.value("width"), y=y, text="words:N") for ground in grounds),
     ]
 
 

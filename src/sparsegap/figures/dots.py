@@ -13,7 +13,7 @@ from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import Paper, at_end, chance_of, chosen, in_panels, key_of, label_of, named, paper_value, rounded, varying
 from sparsegap.drawing.series import Series
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, spread
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, per_seed, spread
 from sparsegap.number_formats import fixed, significant
 from sparsegap.study.records import Column, Records, Where
 
@@ -44,7 +44,7 @@ def dots(
     `paper` is {series: value}, or {group or panel: {series: value}}.
     """
     wanted = at_end(records, chosen(records, where, [y]), at)
-    parts = in_panels([row for row in wanted if is_number(row.get(y))], panel)
+    parts = in_panels([row for row in wanted if is_number(row.get(y))], panel, [*as_list(group), *as_list(colour)])
     groups = [name for name in varying(wanted, as_list(group)) if name not in as_list(panel)]
     means, seeds = [], []
     for number, (label, rows) in enumerate(parts):
@@ -84,7 +84,8 @@ def _lines(
         down += GROUP if heading else 0
         for number, line in enumerate(grouped(part, lambda row: key_of(row, colour)).values()):
             name = named(line[0], colour)
-            middle, low, high = spread(numbers(line, y), centre, band)
+            values = per_seed(line, y)
+            middle, low, high = spread(values, centre, band)
             value = paper_value(paper, (name["method"], name["name"]), of=heading, panel=label)
             place = {"down": down, "group": heading, **name}
             means.append(
@@ -95,7 +96,7 @@ def _lines(
                     "y": rounded(middle),
                     "low": rounded(low),
                     "high": rounded(high),
-                    "seeds": len(line),
+                    "seeds": len(values),
                     "paper": value,
                     "note": fixed(middle) if 1e-3 <= abs(middle) < 100 else significant(middle, 3),
                 }

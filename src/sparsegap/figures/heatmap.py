@@ -13,7 +13,7 @@ from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, rounded
 from sparsegap.drawing.shading import cell_words, position, shaded, square
-from sparsegap.drawing.summaries import Row, grouped, is_number, numbers, spread
+from sparsegap.drawing.summaries import Row, grouped, is_number, per_seed, spread
 from sparsegap.study.records import Column, Records, Where
 
 CELL = 46  # height, in pixels
@@ -45,7 +45,7 @@ def heatmap(
     rows: list[Row] = []
     lines: list[list[Row]] = []
     titles: list[str] = []
-    for label, part in in_panels(wanted, panel):
+    for label, part in in_panels(wanted, panel, [series]):
         for name in names:
             title = _title(name, minus, label, len(names), series)
             cells = [
@@ -97,7 +97,7 @@ def _cells(
     cells = []
     for (at_x, at_y), rows in grouped(part, lambda row: (float(row[x]), float(row[y]))).items():
         own = [row for row in rows if str(row.get(series)) == name]
-        values = _differences(own, [row for row in rows if str(row.get(series)) == minus], value) if minus else numbers(own, value)
+        values = _differences(own, [row for row in rows if str(row.get(series)) == minus], value) if minus else per_seed(own, value)
         if not values:
             continue
         middle, low, high = spread(values)
@@ -119,11 +119,15 @@ def _cells(
 
 def _differences(own: list[Row], other: list[Row], value: str) -> list[float]:
     """Seed by seed where both have it; else the difference of the means."""
-    ours, theirs = ({row.get("seed"): float(row[value]) for row in rows} for rows in (own, other))
+    ours, theirs = ({seed: per_seed(rows, value)[0] for seed, rows in grouped(side, _seed).items()} for side in (own, other))
     paired = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     if paired or not ours or not theirs:
         return paired
     return [sum(ours.values()) / len(ours) - sum(theirs.values()) / len(theirs)]
+
+
+def _seed(row: Row) -> Any:
+    return row.get("seed")
 
 
 def _border(line: list[Row]) -> list[Any]:

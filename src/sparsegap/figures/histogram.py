@@ -41,7 +41,7 @@ def histogram(
     edges = np.linspace(ends[0], ends[1] if ends[1] > ends[0] else ends[0] + 1.0, max(1, bins) + 1)
     rows: list[Row] = []
     titles: list[str] = []
-    for label, part in in_panels(wanted, panel):
+    for label, part in in_panels(wanted, panel, as_list(colour)):
         for line in grouped(part, lambda row: key_of(row, as_list(colour))).values():
             name = named(line[0], as_list(colour))
             counted = _counted([number for row in line for number in _values(row.get(value))], edges)

@@ -12,7 +12,7 @@ from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import are_ordered, at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, spread
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, per_seed, spread
 from sparsegap.study.records import Column, Records, Where
 
 HEIGHT = 270
@@ -40,7 +40,7 @@ def paths(
     wanted = at_end(records, chosen(records, where, [*as_list(x), *as_list(y), along]), at)
     rows: list[Row] = []
     views: list[tuple[str, str, str]] = []
-    for label, part in in_panels(wanted, panel):
+    for label, part in in_panels(wanted, panel, as_list(colour)):
         for up in as_list(y):
             for across in as_list(x):
                 title = label if len(as_list(x)) * len(as_list(y)) == 1 else " · ".join(each for each in (label, column_title(up)) if each)
@@ -49,7 +49,7 @@ def paths(
                     {"key": f"{len(views)}/{number}", **row, "panel": len(views), "where": title, "across": column_title(across)}
                     for number, row in enumerate(found)
                 ]
-                views.append((across, up, title))
+                views.append((across, up, label))
     series = Series(rows, ordered=are_ordered(wanted, as_list(colour)))
     domains = {
         name: extent([row[end] for row in rows for end in ends if row["columns"][place] == name and row[end] is not None], log=log)
@@ -93,7 +93,7 @@ def _points(part: list[Row], x: str, y: str, along: str, colour: list[str], cent
     found = []
     for line in grouped(part, lambda row: key_of(row, colour)).values():
         for at, rows in sorted(grouped((row for row in line if is_number(row.get(along))), lambda row: float(row[along])).items()):
-            costs, values = numbers(rows, x), numbers(rows, y)
+            costs, values = per_seed(rows, x), per_seed(rows, y)
             if costs and values:
                 middle, left, right = spread(costs, centre, band)
                 height, low, high = spread(values, centre, band)
@@ -144,7 +144,6 @@ def _note(rows: list[Row], along: str, band: Band, centre: Centre) -> str:
 
 def _in_words(rows: list[Row]) -> str:
     marks = "; ".join(
-        f"{row['where'] + ', ' if row['where'] else ''}{row['name']} at {row['along']:g}: {row['x']:.4g}, {row['y']:.4g}"
-        for row in rows
+        f"{row['where'] + ', ' if row['where'] else ''}{row['name']} at {row['along']:g}: {row['x']:.4g}, {row['y']:.4g}" for row in rows
     )
     return f"Paths of methods over their settings. {marks or 'Nothing was measured'}."

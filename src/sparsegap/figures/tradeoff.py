@@ -15,7 +15,7 @@ from sparsegap.drawing.names import as_list, column_title, number_label, value_l
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series, label_expression
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, spread
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, per_seed, spread
 from sparsegap.label_places import PLACES, places
 from sparsegap.study.records import Column, Records, Where
 
@@ -52,7 +52,7 @@ def tradeoff(
     higher = better == "higher" or (better == "auto" and y not in LESS_IS_BETTER)
     rows: list[Row] = []
     titles: list[str] = []
-    for label, part in in_panels(wanted, panel):
+    for label, part in in_panels(wanted, panel, [*as_list(colour), *as_list(shape), *as_list(setting)]):
         for often in samples if isinstance(samples, list) else [samples]:
             words = f"{number_label(often)} samples" if isinstance(samples, list) and often is not None else ""
             title = ", ".join(each for each in (label, words) if each)
@@ -97,7 +97,7 @@ def _marks(
     colour, shape, setting = columns
     found = []
     for rows in grouped(part, lambda row: key_of(row, [*colour, *shape, *setting])).values():
-        costs, values = numbers(rows, x), numbers(rows, y)
+        costs, values = numbers(rows, x), per_seed(rows, y)
         if not costs or not values:
             continue
         cost = sum(costs) / len(costs)

@@ -2,6 +2,13 @@
 const SPACING = 26, AXIS = 58, PRINTED = 642;
 const even = (count, fitting) => { const fit = Math.max(1, Math.floor(fitting)); return fit >= count ? count : Math.ceil(count / Math.ceil(count / fit)); };
 
+function abreast({ across, grid }, fitting) {
+  if (!grid) return even(across, fitting);
+  let part = across;
+  while (part > 1 && (across % part || part > fitting)) part -= 1;
+  return part;
+}
+
 // The same as `sized` in drawing/panels.py.
 function sized(spec, width, overhead) {
   const meta = spec.usermeta, layout = meta.panels;
@@ -11,7 +18,7 @@ function sized(spec, width, overhead) {
     if (meta.aspect) spec.height = Math.round(meta.aspect * (width - AXIS));
     return 0;
   }
-  const across = even(layout.across, (width + SPACING) / (layout.least + AXIS));
+  const across = abreast(layout, (width + SPACING) / (layout.least + AXIS));
   const taken = overhead ?? across * AXIS + (across - 1) * SPACING;
   const each = Math.max(60, Math.floor((width - taken) / across));
   spec.columns = across;
