@@ -276,6 +276,8 @@ def test_speed_is_that_of_the_stored_trial_nearest_in_size() -> None:
     assert speed.seconds("e", 2e9) == pytest.approx(20.0)
     assert speed.seconds("e", 2e6) == pytest.approx(2.0)
     assert speed.seconds("e", None) == pytest.approx(5.5)
+    speed.learn([{**lines[1], "seconds": 30.0, "flops": 1.5e9}])  # it compiled
+    assert speed.seconds("e", 1.5e9) == pytest.approx(15.0)
 
 
 def test_the_time_of_a_run() -> None:

@@ -16,6 +16,7 @@ SECONDS = 0.15  # of each calibration
 SEEDS, BATCH, WIDTH, ATOMS = 4, 1024, 8, 16  # the paper's smallest training, whose speed is far from a processor's peak
 LARGE = 1024  # rows and columns of matrices that come close to it
 SMALL_TRIAL, LARGE_TRIAL = 1e10, 1e13  # operations of trials whose matrices are so; between them speed is interpolated
+ALIKE = log(3)  # trials are alike in size; of such the fastest counts, since others also paid for what a process does once
 MINUTE, HOUR = 60.0, 3600.0
 
 
@@ -45,8 +46,8 @@ class Speed:
             return sum(seconds for _, seconds in stored) / len(stored) if stored else None
         priced = [(known, seconds) for known, seconds in stored if known]
         if priced and flops > 0:
-            known, seconds = min(priced, key=lambda trial: abs(log(trial[0] / flops)))
-            return seconds * flops / known
+            nearest = min(abs(log(known / flops)) for known, _ in priced)
+            return flops * min(seconds / known for known, seconds in priced if abs(log(known / flops)) < nearest + ALIKE)
         return flops / self.calibrated(flops)
 
     def calibrated(self, flops: float) -> float:

@@ -49,7 +49,9 @@ def compute(task: Task) -> Outcome:
 def _computed(task: Task) -> Outcome:
     began = time.perf_counter()
     try:
-        rows = rows_of(experiment(task.experiment).function(**task.options, seeds=list(task.seeds)), task.seeds)
+        function = experiment(task.experiment).function
+        began = time.perf_counter()  # imports are not the trial's
+        rows = rows_of(function(**task.options, seeds=list(task.seeds)), task.seeds)
         return Outcome(rows, time.perf_counter() - began)
     except Exception as error:
         sentence = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
