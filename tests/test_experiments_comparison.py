@@ -51,10 +51,11 @@ def test_seeds_change_the_data_and_the_size_may_be_wrong() -> None:
 
 
 def test_the_estimate_grows_with_the_work() -> None:
-    asked = {"source": TOY, "model_atoms": None, "batch": None, "scenario": "learned", "steps": 100, "test": 100,
+    asked = {"source": TOY, "learner": "topk", "model_atoms": None, "batch": None, "scenario": "learned", "steps": 100, "test": 100,
              "readers": None, "seeds": [0]}
     assert flops(**asked | {"seeds": [0, 1]}) == 2 * flops(**asked)
     assert flops(**asked | {"scenario": "truth"}) < flops(**asked) / 10
+    assert flops(**asked | {"learner": "online"}) > flops(**asked)
 
 
 def test_what_makes_no_sense() -> None:
