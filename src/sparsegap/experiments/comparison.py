@@ -56,8 +56,9 @@ def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "lear
     encoder on the true atoms; "distilled", the same from OMP's codes; "supervised", from the true codes; "truth": true atoms and nothing
     learned. readers: ways to read the atoms, by default the encoder's own where there is one, else omp; see `sparsegap.reading`.
     k: active atoms, by default the source's. model_atoms: size of the learned dictionary, by default the source's. options: of the
-    learner, name=value. test: held-out samples. name: what to call the learner in the column `method`. One row a seed and reader; flops_inference, seconds_inference: of one sample, operations
-    counted and seconds measured apart; epu: seconds in units of a float32 encoder pass.
+    learner, name=value. test: held-out samples. name: what to call the learner in the column `method`. One row a seed and reader;
+    flops_inference, seconds_inference: of one sample, operations counted and seconds measured apart; epu: seconds in units of a float32
+    encoder pass.
     """
     ways = readers or (["own"] if scenario != "truth" and _is_encoder(learner) else ["omp"])
     unknown = [way for way in ways if way not in READINGS]
