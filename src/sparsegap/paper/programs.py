@@ -106,8 +106,8 @@ class Network:
         return self._views[-1]
 
     def codes(self, x: Tensor) -> Tensor:
-        """(r, n, m) for x (r, n, d) or (D, n, d) by the data set of each run. 2·m·d operations a sample, or 2·h·(d + m)."""
-        z = x if len(x) == len(self.p) and len(x) != len(self.x) else x[self.data]
+        """(r, n, m) for x (D, n, d): each run reads samples of its data set. 2·m·d operations a sample, or 2·h·(d + m)."""
+        z = x[self.data]
         for weight, shift in self.layers:
             z = z @ weight.transpose(1, 2)
             z = (z if shift.shape[1] == 0 else z + shift[:, None]).relu()
