@@ -231,6 +231,17 @@ def test_a_page_that_cannot_be_drawn_is_told_at_the_end(here: Path, monkeypatch:
     assert Records.open(here / "results/mine").missing == 0
 
 
+def test_verdicts_are_told(here: Path) -> None:
+    claim = '[[claims]]\nsays = "b is more than a"\n'
+    claim += 'kind = "greater"\nmetric = "score"\na = {kind = "b"}\nb = {kind = "a"}\neach = ["size"]\n'
+    study = str(write(here, PLAIN.replace("seeds = 2", "seeds = 5") + claim))
+    _, said = run(study)
+    assert "confirmed b is more than a (size 3)" in said
+    write(here, 'title = "All"\nstudies = ["mine.toml"]', "all")
+    _, said = run("all.toml")
+    assert "mine 2 confirmed" in said
+
+
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,7 @@ def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, on
         _list(console, wanted, processes)
         return
     failed = _follow(console, wanted, processes, folder)
+    _tell_verdicts(console, wanted)
     page = folder / "page.html"
     console.print(f"{page if page.exists() else folder}", markup=False, soft_wrap=True)
     if failed:
@@ -95,7 +97,8 @@ def _list(console: Console, wanted: Agenda, processes: int) -> None:
     if wanted.collection is not None:
         for place, target in enumerate(wanted.targets):
             own = [job.seconds for job in wanted.jobs if job.places[0] == place]
-            told = f"{len(target.plan.trials)} trials, {len(own)} to compute, {in_words(wall_seconds(filled(own), processes))}"
+            told = f"{len(target.plan.trials)} trials, {len(own)} to compute"
+            told += f", {in_words(wall_seconds(filled(own), processes))}" if own else ""
             console.print(f"  {target.plan.study:<18} {told}", markup=False, style="dim")
         return
     for job in wanted.jobs[:LISTED]:
@@ -135,6 +138,23 @@ def _tell_end(console: Console, jobs: int, seconds: float, failures: list[str]) 
         console.print("failed, and tried again by the next run:", style="bold")
     for failure in failures:
         console.print(f"  {failure}", markup=False, soft_wrap=True)
+
+
+def _tell_verdicts(console: Console, wanted: Agenda) -> None:
+    """What became of the claims: of a single study each, of a collection how many of each study."""
+    from sparsegap.study.records import Records
+    from sparsegap.study.verdicts import verdicts
+
+    for target in wanted.targets:
+        claims = target.checked.declared.study.claims
+        found = verdicts(claims, Records.open(target.folder)) if claims else []
+        if wanted.collection is None:
+            for verdict in found:
+                place = ", ".join(f"{name} {value}" for name, value in verdict.where.items() if value not in (None, "none"))
+                console.print(f"{verdict.status:<10} {verdict.says}{f' ({place})' if place else ''}", markup=False, soft_wrap=True)
+        elif found:
+            count = sorted(Counter(verdict.status for verdict in found).items())
+            console.print(f"{target.plan.study:<18} {', '.join(f'{number} {status}' for status, number in count)}", soft_wrap=True)
 
 
 def _draw(store: Path) -> list[str]:
