@@ -26,7 +26,7 @@ def trial(key: str, **place: Any) -> Trial:
 
 def line(key: str, **said: Any) -> dict[str, Any]:
     """A stored trial."""
-    return {"key": key, "options": {"size": 1, "kind": "x"}, "rows": [{"seed": 0, "score": 0.5}], "error": None, "seconds": 1.0, **said}
+    return {"key": key, "options": {"size": 1, "kind": "x"}, "rows": [{"seed": 0, "score": 0.5, "kind": "y"}], "error": None, "seconds": 1.0, **said}
 
 
 def plan(*trials: Trial, study: str = "mine") -> Plan:
@@ -54,7 +54,7 @@ def test_a_store_is_what_was_written(writer: StoreWriter) -> None:
 def test_records_are_the_rows_with_their_place(writer: StoreWriter) -> None:
     found = Records.open(writer.folder)
     place = {"study": "mine", "block": "b", "variant": "v", "experiment": "e", "pair": "1 / 2"}
-    assert found.rows == [{"size": 1, "kind": "x", **place, "seed": 0, "score": 0.5}]
+    assert found.rows == [{"size": 1, "kind": "y", **place, "seed": 0, "score": 0.5}]  # what was measured wins over the option
     assert (found.title, found.about, found.study, found.setting, found.missing, found.failed) == ("Mine", "all", "mine", "quick", 1, [])
     assert found.trials[0]["seconds"] == 1.0
     assert "rows" not in found.trials[0]
