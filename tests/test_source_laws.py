@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,17 @@ def test_the_same_bits_in_any_batch(name: str, exact: bool) -> None:
             part = source.batch(number, size)
             rows = slice(number * size, (number + 1) * size)
             assert torch.equal(part.x, whole.x[rows]) and torch.equal(part.codes.dense(), whole.codes.dense()[rows])
+
+
+def test_samples_far_fuller_than_the_mean_are_whole(tmp_path: Path) -> None:
+    """All of 300 atoms or hardly any, and trees that are active as a whole: more than there is room for at first."""
+    crowd = Correlated(atoms=300, width=2, active=3, groups=1, within=0.98, between=0)
+    z = active(crowd, 20_000)
+    assert z.sum(1).max() > 100
+    assert z.mean() == pytest.approx(0.01, abs=FARTHEST * z.mean(1).std() / 20_000**0.5)
+    whole = Hierarchical(atoms=402, width=2, active=20, trees=2, branching=200, depth=1, child=1.0, magnitudes="constant")
+    for source in (whole, parse_source(f"saelens:path={whole.export_saelens(tmp_path / 'model')}")):
+        assert set(active(source, 300).sum(1)) == {0, 201, 402}
 
 
 @pytest.mark.parametrize(
