@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import tomllib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from tests.pages import HOSTILE
@@ -28,6 +29,7 @@ from sparsegap.errors import InputError
 from sparsegap.label_places import apart
 from sparsegap.study.check import figure_kinds
 from sparsegap.study.records import Records
+from sparsegap.study.values import read_value
 
 GOLDEN = Path(__file__).parent / "data" / "study_figures_golden.json"
 KINDS = figure_kinds()
@@ -287,6 +289,10 @@ def test_variants_and_settings_are_never_lumped_as_seeds() -> None:
     rows = rows_of(spec_of("tradeoff", Records([row | {"flops_inference": 1e3} for row in trained().rows]), panel="atoms"))
     assert {row["where"] for row in rows} == {"faithful", "corrected"}
     assert {row["seeds"] for row in rows} == {3}
+    references = [row | {"variant": None, "method": "omp"} for row in trained(["sc"]).where(variant="faithful").rows]
+    joined = rows_of(spec_of("curves", Records([*trained(["sae"]).rows, *references]), y="latent_mcc"))
+    assert {row["where"] for row in joined if row["method"] == "omp"} == {"faithful", "corrected"}
+    assert {row["seeds"] for row in joined} == {3}
     assert per_seed([{"seed": 0, "y": 1.0}, {"seed": 0, "y": 3.0}, {"seed": 1, "y": 5.0}, {"seed": 1}], "y") == [2.0, 5.0]
     assert per_seed([{"y": 1.0}, {"y": 3.0}], "y") == [1.0, 3.0]
 
@@ -361,6 +367,18 @@ def test_what_only_a_pointer_sees_is_not_printed() -> None:
     assert len(plain["concat"][0]["layer"]) == len(spec["concat"][0]["layer"]) - 1
     assert '"pointing"' in json.dumps(spec)
     assert '"pointing"' not in json.dumps({**plain, "datasets": {}})
+
+
+def test_the_examples_of_the_page_about_figures_can_be_written_so() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "study-figures.md").read_text()
+    figures = [figure for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) for figure in tomllib.loads(block)["figures"]]
+    assert len(figures) == 3
+    for figure in figures:
+        hints = get_type_hints(KINDS[figure["kind"]], include_extras=True)
+        for option, value in figure.items():
+            if option not in ("name", "kind", "title"):
+                read_value(hints[option], value)
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(KINDS)
 
 
 if __name__ == "__main__":

@@ -45,11 +45,21 @@ def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
 def in_panels(rows: Sequence[Row], panel: str | list[str], used: Sequence[str] = ()) -> list[tuple[str, list[Row]]]:
     """Rows by panel, with what to write above each: nothing where only one value occurs.
 
-    Variants are never lumped together: unless the figure tells them apart in another way (`used`), each has panels of its own.
+    Variants are never lumped together: unless the figure tells them apart in another way (`used`), each has panels of its own, and rows of
+    no variant, as those of a method that nothing was changed in, stand in the panels of every variant.
     """
     wanted = as_list(panel)
-    names = varying(rows, wanted if "variant" in (*wanted, *used) else [*wanted, "variant"])
-    return [(label_of(group[0], names), group) for group in grouped(rows, lambda row: key_of(row, names)).values()]
+    split = "variant" not in used
+    names = varying(rows, wanted if not split or "variant" in wanted else [*wanted, "variant"])
+    groups = grouped(_in_every_variant(rows) if split else rows, lambda row: key_of(row, names))
+    return [(label_of(group[0], names), group) for group in groups.values()]
+
+
+def _in_every_variant(rows: Sequence[Row]) -> list[Row]:
+    variants = list(dict.fromkeys(row["variant"] for row in rows if row.get("variant")))
+    if not variants:
+        return list(rows)
+    return [row | {"variant": variant} for variant in variants for row in rows if not row.get("variant") or row["variant"] == variant]
 
 
 def series_name(row: Row, names: Sequence[str]) -> str:
