@@ -15,8 +15,8 @@ from sparsegap.paper.learning import Codes, Learning, Method
 from sparsegap.paper.programs import Unit
 from sparsegap.paper.reading import Inference
 
-VERSION = 1
-COLUMNS = ("kind", "method", "step", "l1", "penalty", "level", "active_latents", "dictionary_mcc", "dictionary_pearson",
+VERSION = 2
+COLUMNS = ("kind", "method", "steps_taken", "l1", "penalty", "level", "active_latents", "dictionary_mcc", "dictionary_pearson",
            "latent_mcc_chance", *SCORES)
 LEVELS = (2, 3, 4, 5, 6)  # active latents at which paths are compared
 L1S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0)
@@ -94,7 +94,7 @@ def _points(curves: Curves, early_stop: bool) -> list[dict[str, float]]:
     runs = next(iter(curves.scores.values())).shape[1]
     chosen: NDArray[np.int64] = curves.scores[CHOSEN_BY].argmax(0) if early_stop else np.full(runs, len(curves.at) - 1)
     names = [name for name in curves.scores if not name.startswith("validation")]
-    return [{"step": curves.at[i]} | {name: float(curves.scores[name][i, r]) for name in names} for r, i in enumerate(chosen)]
+    return [{"steps_taken": curves.at[i]} | {name: float(curves.scores[name][i, r]) for name in names} for r, i in enumerate(chosen)]
 
 
 def _at_level(points: list[dict[str, float]], level: float, count: str) -> dict[str, float | None]:
