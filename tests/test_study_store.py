@@ -26,7 +26,8 @@ def trial(key: str, **place: Any) -> Trial:
 
 def line(key: str, **said: Any) -> dict[str, Any]:
     """A stored trial."""
-    return {"key": key, "options": {"size": 1, "kind": "x"}, "rows": [{"seed": 0, "score": 0.5, "kind": "y"}], "error": None, "seconds": 1.0, **said}
+    options = {"size": 1, "kind": "x"}
+    return {"key": key, "options": options, "rows": [{"seed": 0, "score": 0.5, "kind": "y"}], "error": None, "seconds": 1.0, **said}
 
 
 def plan(*trials: Trial, study: str = "mine") -> Plan:
