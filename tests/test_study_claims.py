@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import stats
 
+from sparsegap.statistics import runs_needed, smallest_effect
 from sparsegap.study.claims import Claim
 from sparsegap.study.records import Records
 from sparsegap.study.verdicts import Verdict, verdicts
@@ -105,6 +106,14 @@ def test_what_is_not_shown_comes_with_what_would_have_been() -> None:
         verdict.needed == 284
         and "5 pairs find a distance of 0.12 in 80 % of cases; 284 would be needed for the one seen" in verdict.sentence
     )
+
+
+def test_what_runs_apart_would_have_shown() -> None:
+    a, b = np.array([0.1, -0.09, 0.05, -0.02, 0.02]), np.array([0.03, 0.01, -0.08, 0.04, 0.05])
+    verdict = judge(claim(b=SAE, paired=False), rows({"sc": a, "sae": b}))
+    pooled = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    assert verdict.detectable == pytest.approx(smallest_effect(5, paired=False) * pooled)  # type: ignore[operator]
+    assert verdict.needed == runs_needed((a.mean() - b.mean()) / pooled, paired=False)
 
 
 def test_one_run_and_equal_runs() -> None:
@@ -222,6 +231,8 @@ def test_pairs_need_shared_seeds() -> None:
     assert judge(claim(b=SAE), found).design == "unpaired"
     refused = judge(claim(b=SAE, paired=True), found)
     assert (refused.status, refused.sentence) == ("not shown", "the two sides share no seed, so their runs cannot be paired")
+    one = [row | {"seed": row["seed"] + (4 if row["method"] == "sae" else 0)} for row in BETTER]
+    assert judge(claim(b=SAE), one).design == "unpaired"  # a single pair would leave out eight runs
     some = judge(claim(b=SAE), [row for row in BETTER if not (row["method"] == "sae" and row["seed"] > 2)])
     assert (some.design, some.n) == ("paired", 3)
 
@@ -342,6 +353,11 @@ def test_trends_have_one_slope_a_seed() -> None:
     assert judge(claim("trend", x="hidden", margin=0.0214), widths(0.02)).status == "not shown"
     gap = judge(claim("trend", x="hidden", b=SAE), widths(0.02))
     assert gap.estimate == pytest.approx(0.01075)
+
+
+def test_seeds_without_all_of_a_trend_are_left_out() -> None:
+    found = [row for row in widths(0.02) if not (row["seed"] == 1 and row["hidden"] == 512)]
+    assert judge(claim("trend", x="hidden"), found).n == 3
 
 
 def test_trend_of_few_seeds_goes_through_all_points() -> None:

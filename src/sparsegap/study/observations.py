@@ -169,7 +169,7 @@ def _side(claim: Claim, wanted: Filter, table: Table) -> list[Row]:
     met = [i for i in met if _number(table.rows[i].get(claim.metric)) is not None]
     if not met:
         raise Lacking(f"the rows with {selected(wanted) or 'these columns'} have no {claim.metric}")
-    return [table.rows[i] for i in met] if isinstance(claim.at, dict) or claim.x == STEP else _at(met, claim, table)
+    return [table.rows[i] for i in met] if isinstance(claim.at, dict) else _at(met, claim, table)
 
 
 def _at(met: list[int], claim: Claim, table: Table) -> list[Row]:
