@@ -305,7 +305,7 @@ def test_the_smallest_and_the_fullest(text: str) -> None:
     [
         "zipf:active=32,exact=false",
         "correlated:active=32,groups=64,exponent=1",
-        "correlated:active=32,exponent=1,exact=true",
+        pytest.param("correlated:active=32,exponent=1,exact=true", marks=pytest.mark.slow),
         "hierarchical:active=32,trees=800,branching=4,depth=3,exclusive=true,scaled=true,exponent=0.5",
         "categorical:active=32,classes=10",
         "multidimensional:active=32",
