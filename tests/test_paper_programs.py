@@ -176,11 +176,13 @@ def test_given_atoms_stay() -> None:
         torch.testing.assert_close(program.atoms, given)
 
 
-def test_codes_of_new_samples_follow_the_data_set_of_a_run() -> None:
-    program = Network(drawn(1), atoms=ATOMS, seeds=[0, 1], data=[0, 0], hidden=4, bias=True)
-    new = drawn(1, seed=9)
-    assert program.codes(new).shape == (2, SAMPLES, ATOMS)
-    assert not torch.equal(program.codes(new)[0], program.codes(new)[1])
+def test_codes_of_new_samples_are_those_of_each_runs_data_set() -> None:
+    program = Network(drawn(2), atoms=ATOMS, seeds=[0, 1, 2], data=[1, 0, 1], hidden=4, bias=True)
+    new = drawn(2, seed=9)
+    (v, c), (w, b) = program.layers
+    for run, place in enumerate([1, 0, 1]):
+        expected = ((new[place] @ v[run].T + c[run]).relu() @ w[run].T + b[run]).relu()
+        torch.testing.assert_close(program.codes(new)[run], expected)
 
 
 @pytest.mark.parametrize("n", [1, 127, 128, 129])
