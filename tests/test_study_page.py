@@ -97,6 +97,11 @@ def test_claims_come_first_with_both_variants_side_by_side(seen: Page) -> None:
     assert "3 pairs by seed" in words  # the sentence of the verdict
 
 
+def test_large_figures_have_a_prefix() -> None:
+    assert study_page._figure(-1.19e9).replace("\u00a0", " ") == "−1.19 G"
+    assert study_page._figure(0.1234) == "0.123"
+
+
 def test_it_says_what_was_run(seen: Page) -> None:
     words = seen.text()
     assert "A full run" in words

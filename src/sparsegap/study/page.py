@@ -21,7 +21,7 @@ from sparsegap.drawing.names import column_title, value_label
 from sparsegap.drawing.still import rows_of, still
 from sparsegap.drawing.tables import Table, table_of
 from sparsegap.errors import InputError
-from sparsegap.number_formats import significant
+from sparsegap.number_formats import quantity, significant
 from sparsegap.options import parse_options
 from sparsegap.shards import write_atomically
 from sparsegap.study import account
@@ -37,6 +37,7 @@ from sparsegap.study.writer import STUDY
 PAGE_FILE, FIGURES = "page.html", "figures"
 FILES = ("json", "svg", "pdf", "csv")
 STATUSES = ("confirmed", "refuted", "not shown")
+LARGE = 1e6
 MOST_ROWS = 200  # of a table on the page; the CSV has all
 
 
@@ -237,9 +238,14 @@ def _verdict_shown(verdict: Verdict) -> VerdictShown:
     compared = verdict.design in ("paired", "unpaired", "slopes")
     sign = "" if not compared else "×" if verdict.ratio else "+" if verdict.estimate > 0 else ""
     parts = [column_title(verdict.metric)]
-    parts += [] if verdict.low is None or verdict.high is None else [f"{significant(verdict.low, 3)} to {significant(verdict.high, 3)}"]
+    parts += [] if verdict.low is None or verdict.high is None else [f"{_figure(verdict.low)} to {_figure(verdict.high)}"]
     parts += [] if verdict.effect is None else [f"{verdict.effect_name} = {significant(verdict.effect)}"]
-    return VerdictShown(verdict.status, place, f"{sign}{significant(verdict.estimate, 3)}", "; ".join(parts), verdict.sentence)
+    return VerdictShown(verdict.status, place, f"{sign}{_figure(verdict.estimate)}", "; ".join(parts), verdict.sentence)
+
+
+def _figure(value: float) -> str:
+    """A figure of a verdict; large ones with a prefix, as 1.19 G."""
+    return quantity(value).replace("-", "−") if abs(value) >= LARGE else significant(value, 3)
 
 
 def _write_figure(spec: dict[str, Any], folder: Path, name: str) -> str:

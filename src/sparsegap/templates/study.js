@@ -83,7 +83,8 @@ addEventListener("resize", () => {
   }, 150);
 });
 for (const figure of document.querySelectorAll("figure[data-spec]")) {
-  near.observe(figure);
+  if (figure.getBoundingClientRect().top < innerHeight + 800) ask(figure);
+  else near.observe(figure);
   for (const button of figure.querySelectorAll("button[data-kind]")) {
     button.hidden = false;
     button.addEventListener("click", () => save(figure, button.dataset.kind).catch(error => console.error(error)));
