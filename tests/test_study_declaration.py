@@ -86,6 +86,12 @@ def test_blocks_win_over_the_study(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_said_last_wins(tmp_path: Path) -> None:
+    blocks = '[[trials]]\nname = "a"\nexperiment = "tiny"\nsweep.size = [6, 7]\n'
+    found = trials(tmp_path, 'title = "t"\nsettings = {size = 3, scale = 2}\nvariants.v.scale = 4\n' + blocks)
+    assert [(each["size"], each["scale"]) for each in found] == [(6, 4.0), (7, 4.0)]
+
+
 def test_tables_of_an_axis_set_several_options(tmp_path: Path) -> None:
     text = HEAD + 'sweep.both = [{label = "small", size = 1, scale = 2}, {size = 3}]'
     products, faults = judged(tmp_path, text)
