@@ -101,6 +101,12 @@ def test_scores_of_the_truth_and_of_nothing() -> None:
     assert nothing["relative_mse"] == pytest.approx(1) and nothing["l0"] == 0 and nothing["latent_mcc"] == 0
 
 
+def test_only_as_many_of_the_largest_count_as_are_truly_active() -> None:
+    truth = Codes.from_dense(torch.tensor([[1.0, 0, 0], [1.0, 1.0, 0]]))
+    found = recovered(Codes.from_dense(torch.tensor([[1.0, 2.0, 0], [3.0, 2.0, 1.0]])), truth)
+    assert (found["support_recall"], found["exact_support"]) == (pytest.approx(2 / 3), 0.5)
+
+
 def test_the_table_of_the_design() -> None:
     """16 / 8 / 3: the best encoder has an MCC of .86 to .89, which depends on the atoms, and a lasso .985 to .995; rank 8."""
     rows = linear_ceiling(restarts=2, samples=4096, test=2048, seeds=[0, 1, 2])
