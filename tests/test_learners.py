@@ -319,3 +319,24 @@ def test_the_active_atoms_rise_from_one_to_k() -> None:
     targets = [learner.target(number) for number in range(1, 101)]
     assert targets[0] == 1 and targets[50] == 8 == targets[-1]
     assert targets == sorted(targets)
+
+
+def test_what_is_remembered_is_short_at_first_and_thirty_times_as_long_at_the_end() -> None:
+    learner = Online(task(steps=100))
+    used = learner.task.batch * learner.task.k / learner.task.atoms
+
+    def uses(number: int) -> float:
+        return used / (1 - learner.keep(number))
+
+    assert [uses(number) for number in (1, 25, 50)] == pytest.approx([learner.window] * 3)
+    assert uses(75) == pytest.approx(learner.window * 30**0.5)
+    assert uses(100) == pytest.approx(learner.window * 30)
+
+
+def test_the_bias_of_shifted_data_is_found() -> None:
+    """Data of non-negative codes have a mean that is no bias: what is there where nothing is active is."""
+    shift = 3 * normalize(randn(1, source().width, seed=5))[0]
+    x = source().batch(0, 6000).x + shift
+    found = fit("online", x, k=source().active, atoms=source().atoms, steps=300, batch=500, seed=1).dictionary.bias
+    assert float((x.mean(0) - shift).norm()) > 0.3
+    assert float((found - shift).norm()) < 0.3 * float((x.mean(0) - shift).norm())
