@@ -35,7 +35,7 @@ def claim(kind: str = "greater", **more: Any) -> Claim:
 
 
 def judge(which: Claim, found: list[dict[str, Any]], options: tuple[str, ...] = ()) -> Verdict:
-    (verdict,) = verdicts([which], Records(found, trials=[{"options": dict.fromkeys(options)}]))
+    (verdict,) = verdicts([which], Records(found, trials=[{"options": {name: row.get(name) for name in options}} for row in found]))
     return verdict
 
 
@@ -281,6 +281,30 @@ def test_rows_that_are_not_there_are_named(more: dict[str, Any], says: str) -> N
 
 def test_no_rows_at_all() -> None:
     assert judge(claim(b=SAE), []).sentence == "there are no rows yet"
+
+
+def test_what_a_run_chose_by_validation_is_no_setting() -> None:
+    """Each side chose its l1 at each size for itself: sizes where both chose another are compared like any other."""
+    chosen = {("sc", 16): 0.01, ("sc", 64): 0.03, ("sae", 16): 0.03, ("sae", 64): 0.01}
+    found = [row | {"atoms": atoms, "l1": chosen[row["method"], atoms], "score": row["score"] + (atoms == 64) * (row["method"] == "sc")}
+             for row in BETTER for atoms in (16, 64)]
+    trials = [{"options": {"method": method, "atoms": atoms, "l1": 0.1}} for method, atoms in chosen]
+    (verdict,) = verdicts([claim(b=SAE)], Records(found, trials=trials))
+    assert (verdict.status, verdict.n, verdict.units) == ("confirmed", 5, 2)
+    assert verdict.estimate == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("kind", [{"b": SAE}, {"kind": "trend", "x": "atoms"}, {"kind": "about", "value": 0.7}])
+def test_a_side_that_lacks_a_trial_is_not_judged_by_the_others(kind: dict[str, Any]) -> None:
+    found = [row | {"atoms": atoms, "experiment": "e"} for row in BETTER for atoms in (16, 32, 64) if (row["method"], atoms) != ("sc", 64)]
+    absent = {"method": "sc", "atoms": 64, "variant": "faithful", "experiment": "e"}
+    trials = [{"options": {"method": "sc", "atoms": 16}}]
+    (verdict,) = verdicts([claim(**kind)], Records(found, trials=trials, absent=[absent]))
+    assert (verdict.status, verdict.sentence) == ("not shown", "1 trial with method=sc, variant=faithful failed or was not run yet")
+    others = [absent | {"method": "mlp"}, absent | {"experiment": "another"}]
+    small = claim(a=SC | {"atoms": 16}, b=SAE | {"atoms": 16})
+    (whole,) = verdicts([small], Records(found, trials=trials, absent=[absent, *others]))
+    assert whole.status == "confirmed"
 
 
 def test_settings_without_overlap() -> None:

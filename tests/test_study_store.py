@@ -112,11 +112,23 @@ def test_a_torn_last_line_is_passed_over_and_cut_off(writer: StoreWriter, torn: 
     again.close()
 
 
-def test_a_damaged_line_is_told(writer: StoreWriter) -> None:
+@pytest.mark.parametrize("damaged", [b"[1]\n", b'{"key": "k1"}\n', b'{"key": "k1", "options": {}, "rows": [1], "error": null}\n'])
+def test_a_damaged_line_is_told(writer: StoreWriter, damaged: bytes) -> None:
     with open(writer.folder / TRIALS, "ab") as file:
-        file.write(b"[1]\n")
+        file.write(damaged)
     with pytest.raises(InputError, match=r"trials.jsonl, line 2, is not a stored trial: delete that line"):
         Records.open(writer.folder)
+
+
+def test_planned_trials_without_rows_are_told_by_their_options(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s", plan(trial("k1"), trial("k2"), trial("k3")), b"")
+    writer.append(line("k1"))
+    writer.append(line("k2", rows=[], error="it broke"))
+    found = Records.open(tmp_path / "s")
+    writer.close()
+    place = {"study": "mine", "experiment": trial("k3").experiment, "block": trial("k3").block, "variant": trial("k3").variant}
+    assert (found.missing, len(found.failed)) == (1, 1)
+    assert found.absent == [trial(key).options | place | trial(key).labels for key in ("k2", "k3")]
 
 
 def test_the_last_line_of_a_key_counts(writer: StoreWriter) -> None:

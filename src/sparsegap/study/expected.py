@@ -36,7 +36,7 @@ class Speed:
     def learn(self, trials: Iterable[Mapping[str, Any]]) -> None:
         """Take stored trials into account."""
         for trial in trials:
-            if trial.get("error") is None and trial.get("device") == processor():
+            if trial.get("error") is None and trial.get("device") == processor() and {"experiment", "seconds"} <= trial.keys():
                 self.stored.setdefault(trial["experiment"], []).append((trial.get("flops"), float(trial["seconds"])))
 
     def seconds(self, experiment: str, flops: float | None) -> float | None:

@@ -49,21 +49,31 @@ class Curve:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their columns. identity: those that say which trial, method or reading a row is of, not what was measured there."""
+    """Rows with their columns. identity: those that say which trial, method or reading a row is of, not what was measured there.
+
+    given: the values that trials were given of each option and label; a row that has another value chose it. absent: planned trials
+    without rows.
+    """
 
     rows: list[Row]
     columns: list[str]
     identity: list[str]
+    given: Mapping[str, set[Hashable]] = field(default_factory=dict)
+    absent: list[Row] = field(default_factory=list)
     _met: dict[tuple[str, str], NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Records) -> Table:
         """Identity is the place in the study, all options and labels of trials, and every column that holds strings."""
-        settings = (name for trial in records.trials for name in (*trial.get("options", {}), *trial.get("labels", {})))
+        given: dict[str, set[Hashable]] = defaultdict(set)
+        for trial in records.trials:
+            for name, value in (trial.get("options", {}) | trial.get("labels", {})).items():
+                given[name].add(_hashable(value))
         strings = (name for row in records.rows for name, value in row.items() if isinstance(value, str))
         columns = records.columns
         present = {*columns} - {SEED}
-        return cls(records.rows, columns, [name for name in dict.fromkeys((*PLACE, *settings, *strings)) if name in present])
+        identity = [name for name in dict.fromkeys((*PLACE, *given, *strings)) if name in present]
+        return cls(records.rows, columns, identity, given, records.absent)
 
     def require(self, name: str) -> None:
         """Raises Lacking for a column that no row has."""
@@ -81,6 +91,13 @@ class Table:
                 self._met[key] = np.array([matches(row, {name: value}) for row in self.rows], dtype=bool)
             found &= self._met[key]
         return found
+
+    def lost(self, wanted: Mapping[str, Any], met: Iterable[int]) -> int:
+        """How many trials without rows, of the experiments of these rows, would have had such rows; columns that only rows have aside."""
+        names = {*PLACE, *self.given, *(name for each in self.absent for name in each)}
+        known = {name: value for name, value in wanted.items() if name in names}
+        experiments = {self.rows[i].get("experiment") for i in met}
+        return sum(each.get("experiment") in experiments and known.keys() <= each.keys() and matches(each, known) for each in self.absent)
 
     @cached_property
     def curve(self) -> list[int]:
@@ -110,7 +127,7 @@ def places(claim: Claim, table: Table) -> list[dict[str, Any]]:
 def observe(claim: Claim, table: Table, place: Mapping[str, Any]) -> Observed:
     """The figures of both sides at one place. Raises Lacking where a side has no rows, or pairs are asked and no seed is shared."""
     a, b = _both_sides(claim, table, place)
-    shared = _varying_alike(a, b, table.identity)
+    shared = _varying_alike(a, b, table)
     left, right = _cells(a, claim, shared), _cells(b, claim, shared) if b is not None else None
     if right is None:
         return Observed(_by_seed(left, _seeds(left)), None, False, _units(left))
@@ -169,6 +186,9 @@ def _side(claim: Claim, wanted: Filter, table: Table) -> list[Row]:
     met = [i for i in met if _number(table.rows[i].get(claim.metric)) is not None]
     if not met:
         raise Lacking(f"the rows with {selected(wanted) or 'these columns'} have no {claim.metric}")
+    if lost := table.lost(wanted, met):
+        trials = "1 trial" if lost == 1 else f"{lost} trials"
+        raise Lacking(f"{trials} with {selected(wanted) or 'these columns'} failed or {'was' if lost == 1 else 'were'} not run yet")
     return [table.rows[i] for i in met] if isinstance(claim.at, dict) else _at(met, claim, table)
 
 
@@ -194,11 +214,26 @@ def _of_curve(curve: list[Row], claim: Claim) -> Iterable[Row]:
     return [row for row in curve if row[STEP] == last]
 
 
-def _varying_alike(a: list[Row], b: list[Row] | None, names: Sequence[str]) -> list[str]:
-    """Columns of identity that take the same several values on both sides: there the sides are compared value by value."""
+def _varying_alike(a: list[Row], b: list[Row] | None, table: Table) -> list[str]:
+    """Columns of identity that take the same several values on both sides: there the sides are compared value by value.
+
+    Not what a run chose by validation, as a rate: each side chooses for itself, and only runs that chose alike would be compared.
+    """
     sides = [a] if b is None else [a, b]
+    names = list(table.identity)
+    for name in table.identity:
+        values = {_hashable(row.get(name)) for side in sides for row in side}
+        if name in table.given and not values <= table.given[name] and all(_settled(side, name, names) for side in sides):
+            names.remove(name)
     taken = {name: [{_hashable(row.get(name)) for row in side} for side in sides] for name in names}
     return [name for name, sets in taken.items() if len(sets[0]) > 1 and all(each == sets[0] for each in sets)]
+
+
+def _settled(rows: list[Row], name: str, names: Sequence[str]) -> bool:
+    """Whether a column has one value wherever a seed and the other columns have one: nothing runs over it."""
+    others = [each for each in names if each != name]
+    keys = {_key(row, [*others, SEED]) for row in rows}
+    return len(keys) == len({_key(row, [*others, SEED, name]) for row in rows})
 
 
 def _cells(rows: list[Row], claim: Claim, shared: Sequence[str]) -> dict[tuple[Key, Any], float]:

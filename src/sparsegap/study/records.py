@@ -27,7 +27,8 @@ class Records:
     """Rows of a study: each is a trial's options, where it stands in the study, and what the experiment measured.
 
     `trials` are the stored lines without their rows (seconds, versions, device, when), `failed` those among them that raised, `missing`
-    how many planned trials are not stored yet. `setting` is "quick" or "full", and both joined by a comma for several stores.
+    how many planned trials are not stored yet, `absent` what planned trials without rows, failed or missing, would have had in theirs.
+    `setting` is "quick" or "full", and both joined by a comma for several stores.
     """
 
     rows: list[Row]
@@ -38,6 +39,7 @@ class Records:
     trials: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     missing: int = 0
+    absent: list[Row] = field(default_factory=list)
 
     @classmethod
     def open(cls, store: str | Path) -> Records:
@@ -117,20 +119,22 @@ def _is(found: Any, wanted: Any) -> bool:
 def _of_store(folder: Path) -> Records:
     plan, stored = read_plan(folder), read_trials(folder)
     rows: list[Row] = []
-    trials, failed = [], []
+    trials, failed, absent = [], [], []
     missing = 0
     for planned in plan.trials:
         line = stored.get(planned.key)
+        place = {"study": plan.study, "block": planned.block, "variant": planned.variant, "experiment": planned.experiment}
+        if line is None or not line["rows"]:
+            absent.append(planned.options | place | planned.labels)
         if line is None:
             missing += 1
             continue
-        place = {"study": plan.study, "block": planned.block, "variant": planned.variant, "experiment": planned.experiment}
         trial = place | {"labels": planned.labels} | {name: value for name, value in line.items() if name not in ("rows", *place, "labels")}
         trials.append(trial)
         if line["error"] is not None:
             failed.append(trial)
         rows += [line["options"] | place | planned.labels | row for row in line["rows"]]
-    return Records(rows, plan.title, plan.about, plan.study, plan.setting, trials, failed, missing)
+    return Records(rows, plan.title, plan.about, plan.study, plan.setting, trials, failed, missing, absent)
 
 
 def _joined(folder: Path, parts: Sequence[Records]) -> Records:
@@ -143,4 +147,5 @@ def _joined(folder: Path, parts: Sequence[Records]) -> Records:
         trials=[trial for part in parts for trial in part.trials],
         failed=[trial for part in parts for trial in part.failed],
         missing=sum(part.missing for part in parts),
+        absent=[trial for part in parts for trial in part.absent],
     )

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from sparsegap.errors import InputError
 
 TRIALS, COLLECTION = "trials.jsonl", "collection.toml"
+HELD: dict[str, type | UnionType] = {"key": str, "options": dict, "rows": list, "error": str | None}
 
 
 def read_trials(folder: Path) -> dict[str, dict[str, Any]]:
@@ -28,6 +30,9 @@ def read_trials(folder: Path) -> dict[str, dict[str, Any]]:
     for number, line in enumerate(path.read_bytes()[: whole_length(path)].splitlines(), 1):
         try:
             trial = json.loads(line)
+            right = all(isinstance(trial[name], kind) for name, kind in HELD.items())
+            if not right or not all(isinstance(row, dict) for row in trial["rows"]):
+                raise TypeError(trial["key"])
             found[trial["key"]] = trial
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path}, line {number}, is not a stored trial: delete that line, or move the file away") from error
