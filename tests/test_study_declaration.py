@@ -180,6 +180,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         (HEAD + "sweep.size = [1, {size = 2}]", "sweep.size: mixes tables with values"),
         (HEAD + "settings.size = 1001", "trials: tiny: size must be at most 1000, not 1001"),
         (HEAD + "settings.scale = inf", "settings.scale: inf is not a finite number"),
+        (HEAD + "seeds.full = 1_000_000_000", "seeds.full: 1,000,000,000 seeds: 10,000 are the most"),
         (HEAD + "settings.size = true", "settings.size: must be int, not true"),
         (HEAD + "sweep.size = [" + ", ".join(map(str, range(400))) + "]\nsweep.scale = [" + ", ".join(map(str, range(400))) + "]",
          "sweep: comes to 160,000 trials; 100,000 are the most"),

@@ -21,6 +21,7 @@ from sparsegap.study.values import require_value, shown
 
 Setting = Literal["quick", "full"]
 SEEDS = {"quick": 2, "full": 5}
+MOST_SEEDS = 10_000  # of a trial, which computes them as one batch: more is a slip of the pen
 NAME = re.compile(r"[\w.-]+")  # of files
 SAID_NAME = re.compile(r"(?=\S)[^/=\n\r]+(?<=\S)")  # of blocks, variants and axes, as `--only` takes them apart
 
@@ -74,6 +75,8 @@ def _axis(values: list[Any]) -> list[Any]:
 
 def _seeds(value: object, info: ValidationInfo) -> list[int]:
     """A number of seeds, or the seeds themselves."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > MOST_SEEDS:
+        raise ValueError(f"{value:,} seeds: {MOST_SEEDS:,} are the most")
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return list(range(value))
     whole = isinstance(value, list) and value and all(isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in value)
