@@ -20,6 +20,7 @@ from sparsegap.drawing.still import rows_of
 from sparsegap.errors import InputError
 from sparsegap.study import page as study_page
 from sparsegap.study.page import FILES, page, write_page
+from sparsegap.study.plan import Plan
 from sparsegap.study.records import Records
 
 TOML = """
@@ -67,6 +68,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen(store: Path) -> Page:
     return Page((store / "page.html").read_text())
+
+
+def test_a_study_of_ones_own_is_run_again_by_its_file() -> None:
+    own = Plan(study="mine", title="t", about="", setting="quick", trials=[])
+    assert study_page._command(own) == "sparsegap run mine.toml --quick"
+    assert study_page._command(own.model_copy(update={"study": "figure4"})) == "sparsegap run figure4 --quick"
 
 
 def test_nothing_is_fetched_and_links_stay_in_the_folder(seen: Page, store: Path) -> None:

@@ -27,6 +27,7 @@ from sparsegap.shards import write_atomically
 from sparsegap.study import account
 from sparsegap.study.check import figure_kinds
 from sparsegap.study.declaration import Figure, Study, read_file
+from sparsegap.study.finding import shipped
 from sparsegap.study.plan import PLAN, Plan, read_plan
 from sparsegap.study.records import Records, stores
 from sparsegap.study.store import COLLECTION
@@ -277,7 +278,8 @@ def _declared(store: Path) -> Study:
 
 
 def _command(plan: Plan) -> str:
-    return shlex.join(["sparsegap", "run", plan.study, f"--{plan.setting}"])
+    said = plan.study if plan.study in shipped() else f"{plan.study}.toml"
+    return shlex.join(["sparsegap", "run", said, f"--{plan.setting}"])
 
 
 def _single(folder: Path, shown: StudyShown) -> Page:
