@@ -241,3 +241,7 @@ def test_names_of_points_keep_clear_of_each_other() -> None:
     assert corners[0] == "above right"
     assert len(set(corners[:3])) == 3
     assert PLACES[corners[3]].align == "right"
+    tight = [(40.0, 100.0 + 2 * number, "a long name of a point") for number in range(9)]
+    assert "" not in places(tight, 265.0)
+    some = places(tight, 265.0, needed=2)
+    assert "" in some and "" not in some[:2]

@@ -383,3 +383,12 @@ def test_the_examples_of_the_page_about_figures_can_be_written_so() -> None:
 
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps({each: rows_of(spec_of(each)) for each in sorted(KINDS)}, indent=1, ensure_ascii=False) + "\n")
+
+
+def test_a_method_read_with_another_is_called_by_both() -> None:
+    from sparsegap.charts import called
+
+    assert called("topk+omp") == "TopK SAE + OMP"
+    assert called("mlp-256+refit") == "MLP 256 + amplitudes refit"
+    assert called("sae+ito") == "SAE + ITO"
+    assert called("unheard_of") == "unheard_of"

@@ -107,10 +107,11 @@ FAMILIES = {"sae_ito": "sae+ito", "sae + ito": "sae+ito", "mlp_h": "mlp", "mlp h
 # How a method is called in a legend, where its name is not yet what a person would say.
 CALLED = {
     "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there",
-    "prune": "OMP, pruned", "best": "best found",
+    "prune": "OMP, pruned", "cut": "OMP, cut", "debiased": "lasso, refit", "exhaustive": "all supports", "best": "best found",
     "lasso": "lasso, certified", "dictionary": "atoms refit", "true": "true atoms", "pca": "PCA",
     "sae": "SAE", "ito": "ITO", "sae+ito": "SAE + ITO", "sae_ito": "SAE + ITO", "sc": "sparse coding", "sparse_coding": "sparse coding",
-    "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE", "prolu": "ProLU SAE",
+    "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "relu": "ReLU SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE",
+    "prolu": "ProLU SAE",
     "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
     "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
     "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
@@ -152,7 +153,10 @@ def variable(method: str) -> str:
 
 
 def called(method: str) -> str:
-    """What a person calls a method: `mlp32` is "MLP 32"."""
+    """What a person calls a method: `mlp32` is "MLP 32", `topk+omp`, read with another, "TopK SAE + OMP"."""
+    first, plus, reader = method.partition("+")
+    if plus and method not in CALLED:
+        return f"{called(first)} + {called(reader)}"
     family, number = in_family(method)
     named = CALLED.get(method) or CALLED.get(family)
     return CALLED.get(method) or (f"{named} {number}" if named and number is not None else named) or method

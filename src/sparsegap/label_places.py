@@ -25,16 +25,20 @@ PLACES = {
 Box = tuple[float, float, float, float]
 
 
-def places(points: Sequence[tuple[float, float, str]], width: float) -> list[str]:
-    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first that is free inside the width."""
+def places(points: Sequence[tuple[float, float, str]], width: float, needed: int | None = None) -> list[str]:
+    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first that is free inside the width.
+
+    Of the points after the `needed` first, those without a free corner go without a name: "".
+    """
     taken: list[Box] = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y, _ in points]
     chosen = []
-    for x, y, name in points:
+    for number, (x, y, name) in enumerate(points):
         boxes = {corner: _box(x, y, name, place) for corner, place in PLACES.items()}
         inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width]
         free = [corner for corner in inside if not any(_meet(boxes[corner], other) for other in taken)]
-        chosen.append(free[0] if free else next(iter(PLACES)))
-        taken.append(boxes[chosen[-1]])
+        must = needed is None or number < needed
+        chosen.append(free[0] if free else next(iter(PLACES)) if must else "")
+        taken += [boxes[chosen[-1]]] if chosen[-1] else []
     return chosen
 
 

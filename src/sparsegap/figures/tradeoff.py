@@ -19,10 +19,10 @@ from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, 
 from sparsegap.label_places import PLACES, places
 from sparsegap.study.records import Column, Records, Where
 
-HEIGHT, NARROW, PADDING = 300, 210, 20
+HEIGHT, NARROW, ALONE, PADDING = 300, 210, 330, 20
 LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "value_error", "largest_error", "seconds")
 MARKS = ("circle", "square", "triangle-up", "diamond")
-FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, only those that nothing cheaper equals
+FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, those that nothing cheaper equals, and others where there is room
 
 
 def tradeoff(
@@ -66,7 +66,7 @@ def tradeoff(
     for number, title in enumerate(titles):
         own = [row for row in rows if row["panel"] == number]
         domain_x = extent([row["x"] for row in own], log=log_x, padding=0.08)
-        _place(own, domain_x, domain_y, log_x)
+        _place(own, domain_x, domain_y, log_x, NARROW if len(titles) > 1 else ALONE)
         drawn.append(Panel(_layers(x if samples is None else "flops_total", y, own, series, domain_x, domain_y, log_x, shape), title))
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
@@ -130,19 +130,18 @@ def _judge(rows: list[Row], higher: bool) -> None:
             row["efficient"] = number in best
 
 
-def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool) -> None:
-    """Where names go, judged at the narrowest a panel gets."""
+def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool, width: float) -> None:
+    """Where names go, judged at the narrowest a panel gets; those of marks that something cheaper equals only where there is room."""
 
     def across(value: float) -> float:
         low, high = domain_x
-        return NARROW * (log(value / low) / log(high / low) if log_x else (value - low) / (high - low))
+        return width * (log(value / low) / log(high / low) if log_x else (value - low) / (high - low))
 
-    named_rows = [row for row in rows if row["efficient"] or len(rows) <= FEW_TO_NAME]
-    down = [HEIGHT * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in named_rows]
-    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(named_rows, down, strict=True)], NARROW)
-    for row in rows:
-        row["corner"] = ""
-    for row, corner in zip(named_rows, corners, strict=True):
+    ordered = sorted(rows, key=lambda row: not row["efficient"])
+    down = [HEIGHT * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
+    needed = len(rows) if len(rows) <= FEW_TO_NAME else sum(row["efficient"] for row in rows)
+    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed)
+    for row, corner in zip(ordered, corners, strict=True):
         row["corner"] = corner
 
 
