@@ -71,6 +71,21 @@ def test_missing_file_names_the_file() -> None:
     )
 
 
+@pytest.mark.parametrize(("error", "said"), [
+    (MemoryError("Unable to allocate 3 TiB for an array"), "error: there is not enough memory: unable to allocate 3 TiB for an array"),
+    (RuntimeError("can't allocate memory: you tried to allocate 3200000000000 bytes."),
+     "error: there is not enough memory: 3,200 GB were asked for at once"),
+    (RuntimeError("CUDA out of memory. Tried to allocate 2.50 GiB."), "error: there is not enough memory: 2.50 GiB were asked for at once"),
+])
+def test_more_memory_than_there_is_is_a_sentence(error: Exception, said: str) -> None:
+    assert with_command(raising(error)) == (2, "", f"{said}\n")
+
+
+def test_another_runtime_error_is_a_fault_of_ours() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        with_command(raising(RuntimeError("shapes do not fit in memory order")))
+
+
 def test_interruption_says_what_was_kept() -> None:
     assert with_command(raising(KeyboardInterrupt("12 of 20 parts are in acts/"))) == (
         130,

@@ -235,3 +235,8 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_first_step(tmp_path: Pa
 def test_values_too_large_for_squares_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="squares float32 cannot hold"):
         fit(SOLVER_BASED, sparse_data() * 1e30, out=tmp_path / "run", **SMALL)
+
+
+def test_atoms_beyond_the_memory_are_refused_before_they_are_made() -> None:
+    with pytest.raises(InputError, match=r"99,999,999,999 atoms of width 16 need more than 19,200 GB while they learn; this machine has"):
+        fit("topk", sparse_data(), **SMALL | {"atoms": 99_999_999_999})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -57,10 +58,26 @@ def behind_the_door(command: Callable[..., Any]) -> Callable[..., Any]:
             raise  # the reader went away, as `| head` does: typer leaves quietly
         except OSError as error:
             raise _leave(f"error: {refusal(error)}", BAD_INPUT) from error
+        except (MemoryError, RuntimeError) as error:
+            if (wanted := beyond_memory(error)) is None:
+                raise
+            raise _leave(f"error: {wanted}", BAD_INPUT) from error
         except KeyboardInterrupt as interruption:
             raise _leave(f"interrupted: {str(interruption) or KEPT}", INTERRUPTED) from interruption
 
     return guarded
+
+
+def beyond_memory(error: Exception) -> str | None:
+    """A demand for more memory than there is as a sentence; None for another error. torch raises a RuntimeError of its own words."""
+    text = str(error)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {text[:1].lower()}{text[1:]}" if text else "there is not enough memory"
+    asked = re.search(r"(?:allocate|allocating) ([\d.]+) ?(bytes|[KMGT]i?B)", text)
+    if "memory" not in text or asked is None:
+        return None
+    size = f"{float(asked[1]) / 1e9:,.0f} GB" if asked[2] == "bytes" else f"{asked[1]} {asked[2]}"
+    return f"there is not enough memory: {size} were asked for at once"
 
 
 def refusal(error: OSError) -> str:

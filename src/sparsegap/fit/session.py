@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,7 @@ def _plan(request: Request, data: Scaled) -> Plan:
     learner, encoder = members_of(request, stream.code_atoms is not None)
     options, encoder_options = split_options(learner, encoder, request.options)
     known, atoms = request.dictionary, _atoms(request, stream.code_atoms or stream.true_atoms)
+    _require_memory(atoms, stream.width)
     if request.steps is not None and request.steps < 1:
         raise InputError(f"the number of steps must be at least 1, not {request.steps}")
     steps = request.steps or default_steps(stream.rows, stream.batch, atoms)
@@ -169,6 +171,14 @@ def _plan(request: Request, data: Scaled) -> Plan:
                 None if known is None else unfolded(known, data.scale).to(torch.float32).to(data.device), data.device)
     return Plan(request.label, learner, encoder, task, request.teacher, options, encoder_options, known,
                 None if request.start is None else request.start.rescaled(1 / data.scale).to(data.device))
+
+
+def _require_memory(atoms: int, width: int) -> None:
+    """Atoms, and what is remembered of each while it learns, must fit: the system would end the process without a word."""
+    needed, there = 12 * atoms * width, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise InputError(f"{atoms:,} atoms of width {width} need more than {needed / 1e9:,.0f} GB while they learn; "
+                         f"this machine has {there / 1e9:,.0f} GB")
 
 
 def _require_device(name: str) -> None:
