@@ -448,6 +448,55 @@ def test_growth_by_a_factor() -> None:
     assert down.status == "refuted" and "less than 0.526 is claimed" in down.sentence
 
 
+def test_the_ratio_of_two_sides_grows_by_a_factor() -> None:
+    found = [row | {"score": row["hidden"] ** ({"sc": 1.5, "sae": 0.5}[row["method"]] + 0.001 * row["seed"] * (row["method"] == "sc"))}
+             for row in widths(0.0)]
+    assert judge(claim("trend", x="hidden", ratio=True, b=SAE), found).estimate == pytest.approx(2**1.0015)
+
+
+# Rounding.
+
+
+def rounded(method: str, size: int = 0) -> list[float]:
+    """0.3 in five seeds, as 0.3 and as 0.1 + 0.2, or that beside a large number."""
+    return [10.0**size + (0.1 + 0.2 if method == "sc" else 0.3)] * 5
+
+
+@pytest.mark.parametrize("size", [0, 6])
+@pytest.mark.parametrize("ratio", [False, True])
+@pytest.mark.parametrize("paired", [False, True])
+def test_rounding_is_no_difference(size: int, ratio: bool, paired: bool) -> None:
+    found = rows({method: rounded(method, size) for method in ("sc", "sae")})
+    found[0]["score"] = np.nextafter(found[0]["score"], 0)  # rounding that differs from seed to seed
+    for which in (claim(b=SAE, ratio=ratio, paired=paired), claim(a=SAE, b=SC, ratio=ratio, paired=paired)):
+        verdict = judge(which, found)
+        assert (verdict.status, verdict.estimate, verdict.effect) == ("not shown", 1.0 if ratio else 0.0, None)
+        assert verdict.exact_p == 1.0
+
+
+@pytest.mark.parametrize("more", [
+    {"value": 0.3}, {"value": 0.2, "margin": 0.1}, {"b": SAE, "margin": 0.1}, {"b": {"method": "tenths"}, "margin": 0.2},
+])
+def test_rounding_clears_no_threshold(more: dict[str, Any]) -> None:
+    found = rows({"sc": 0.1 + 0.2, "sae": 0.2, "tenths": 0.1})
+    assert judge(claim(**more), found).status == "not shown"
+
+
+def test_rounding_leaves_no_figure_and_no_margin() -> None:
+    found = rows({"sc": 0.1 + 0.2, "sae": 0.2})
+    assert judge(claim("about", value=0.3), found).status == "confirmed"
+    assert judge(claim("about", low=0.0, high=0.3), found).status == "confirmed"
+    assert judge(claim("equivalent", b=SAE, margin=0.1), found).status == "refuted"  # 0.1 - 0.2 - 0.1 is not quite 0
+    assert judge(claim("equivalent", b={"method": "less"}, margin=0.1), found + rows({"less": 0.19999999999999998})).status == "refuted"
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_rounding_is_no_trend(seeds: int) -> None:
+    found = [row | {"score": 0.1 + 0.2 if row["hidden"] > 32 else 0.3} for row in widths(0.0, seeds)]
+    verdict = judge(claim("trend", x="hidden"), found)
+    assert (verdict.status, verdict.estimate, verdict.effect) == ("not shown", 0.0, None)
+
+
 # Many claims.
 
 

@@ -14,6 +14,7 @@ from sparsegap.errors import InputError
 
 Values = NDArray[np.float64]
 LEVEL = 0.95
+ROUNDING = 1e-12  # of the values compared: a smaller difference is none
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,13 @@ def differences(a: ArrayLike, b: ArrayLike) -> Values:
     return x - y
 
 
+def settled(values: ArrayLike, within: float) -> Values:
+    """Values without the rounding of what they are differences of: 0 where they are `within` 0, all the same where `within` each other."""
+    x = finite(values)
+    x = np.where(np.abs(x) <= within, 0.0, x)
+    return np.full_like(x, np.median(x)) if float(np.ptp(x)) <= within else x
+
+
 def mean_of(values: ArrayLike) -> Estimate:
     """Mean of independent runs, or of differences of pairs: error s/√n, n − 1 degrees of freedom."""
     x = finite(values)
@@ -102,7 +110,7 @@ def difference_of(a: ArrayLike, b: ArrayLike) -> Estimate:
 def variance(x: Values) -> float:
     """Unbiased; rounding of equal values is no scatter."""
     spread = float(x.std(ddof=1))
-    return spread**2 if spread > 1e-12 * float(np.abs(x).max()) else 0.0
+    return spread**2 if spread > ROUNDING * float(np.abs(x).max()) else 0.0
 
 
 def prediction(values: ArrayLike, level: float = LEVEL) -> Interval:

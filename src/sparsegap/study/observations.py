@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsegap.statistics import ROUNDING, settled
 from sparsegap.study.claims import EACH, Claim, Filter
 from sparsegap.study.experiment import PLACE
 from sparsegap.study.records import Records, Row, matches
@@ -37,14 +38,23 @@ class Observed:
     b: Values | None
     paired: bool
     units: int
+    logarithms: bool = False
+
+    @property
+    def rounding(self) -> float:
+        """The difference up to which two figures are the same: rounding of the largest; of their logarithms, of 1."""
+        sides = [self.a] if self.b is None else [self.a, self.b]
+        largest = max(float(np.abs(side).max(initial=0.0)) for side in sides)
+        return ROUNDING * (max(1.0, largest) if self.logarithms else largest)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric, or its difference a − b, along x; one for each seed."""
+    """The metric, or its difference a − b, along x; one for each seed. rounding: the difference in y that is none."""
 
     x: Values
     y: Values
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,12 +163,15 @@ def curves(claim: Claim, table: Table, place: Mapping[str, Any]) -> list[Curve]:
     x = str(claim.x)
     table.require(x)
     a, b = _both_sides(claim, table, place)
-    left, right = _points(a, x, claim.metric), _points(b, x, claim.metric) if b is not None else None
+    left, right = _points(a, x, claim), _points(b, x, claim) if b is not None else None
     points = left if right is None else {key: left[key] - right[key] for key in left if key in right}
     by_seed: dict[Any, dict[float, float]] = defaultdict(dict)
     for (seed, at), value in points.items():
         by_seed[seed][at] = value
-    found = [Curve(np.array(sorted(curve)), np.array([curve[at] for at in sorted(curve)])) for curve in by_seed.values()]
+    rounding = ROUNDING * max((abs(value) for side in (left, right or {}) for value in side.values()), default=0.0)
+    rounding = max(rounding, ROUNDING) if claim.ratio else rounding
+    found = [Curve(np.array(sorted(curve)), settled([curve[at] for at in sorted(curve)], rounding), rounding)
+             for curve in by_seed.values()]
     longest = max((len(curve.x) for curve in found), default=0)
     if longest < 2:
         raise Lacking(f"a trend in {x} needs two values of it in one run; there {'is one' if longest else 'is none'}")
@@ -244,12 +257,21 @@ def _cells(rows: list[Row], claim: Claim, shared: Sequence[str]) -> dict[tuple[K
     return {key: float(np.mean(values)) for key, values in found.items()}
 
 
-def _points(rows: list[Row], x: str, metric: str) -> dict[tuple[Any, float], float]:
+def _points(rows: list[Row], x: str, claim: Claim) -> dict[tuple[Any, float], float]:
+    """Mean of the metric for each seed and x, its logarithm where the claim is one of ratios."""
     found: dict[tuple[Any, float], list[float]] = defaultdict(list)
     for row in rows:
         if (at := _number(row.get(x))) is not None:
-            found[row.get(SEED), at].append(float(row[metric]))
-    return {key: float(np.mean(values)) for key, values in found.items()}
+            found[row.get(SEED), at].append(float(row[claim.metric]))
+    means = np.array([np.mean(values) for values in found.values()], dtype=np.float64)
+    return dict(zip(found, map(float, logarithms(means, claim) if claim.ratio else means), strict=True))
+
+
+def logarithms(values: Values, claim: Claim) -> Values:
+    """Raises Lacking where a value has none."""
+    if (values <= 0).any():
+        raise Lacking(f"{claim.metric} reaches {values.min():g}, of which there is no ratio: give the claim ratio = false")
+    return np.asarray(np.log(values))
 
 
 def _seeds(cells: Mapping[tuple[Key, Any], float]) -> list[Any]:

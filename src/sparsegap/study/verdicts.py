@@ -17,7 +17,7 @@ import numpy as np
 from sparsegap import statistics
 from sparsegap.statistics import ALPHA, Estimate, Test
 from sparsegap.study.claims import Claim
-from sparsegap.study.observations import Curve, Lacking, Observed, Table, Values, curves, observe, places
+from sparsegap.study.observations import Curve, Lacking, Observed, Table, Values, curves, logarithms, observe, places
 from sparsegap.study.records import Records
 from sparsegap.study.verdict_words import sentence
 
@@ -107,20 +107,20 @@ def _greater(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     """Confirmed where the interval of a − b, or of a, lies above the threshold."""
     seen = _observed(claim, table, place)
     threshold = _centre(claim) + _margin(claim)
-    return _against(claim, place, _estimate(seen), threshold, +1, _described(seen, threshold))
+    return _against(claim, place, _estimate(seen), threshold, +1, _described(seen, threshold), seen.rounding)
 
 
 def _trend(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     """Confirmed where the interval of the slope lies beyond the margin in the claimed direction."""
     found, sign = curves(claim, table, place), +1 if claim.direction == "up" else -1
-    if claim.ratio:
-        found = [replace(curve, y=_logarithms(curve.y, claim)) for curve in found]
     if claim.log and any((curve.x <= 0).any() for curve in found):
         raise Lacking(f"{claim.x} reaches 0, which has no logarithm: give the claim log = false")
-    estimate, design, test = _slope(found, claim.log)
+    within = max(curve.rounding / _spread(curve.x, claim.log) for curve in found)
+    estimate, design, test = _slope(found, claim.log, within)
+    estimate = replace(estimate, value=_onto(estimate.value, within, 0.0))
     x, y = np.concatenate([curve.x for curve in found]), np.concatenate([curve.y for curve in found])
     described = _Described(design, 1, test, statistics.tau(x, y), "Kendall's τ", paired=True)
-    return _against(claim, place, estimate, sign * _margin(claim), sign, described)
+    return _against(claim, place, estimate, sign * _margin(claim), sign, described, within)
 
 
 def _equivalent(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
@@ -130,8 +130,9 @@ def _equivalent(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict
     interval = estimate.interval(1 - 2 * ALPHA)
     status: Status = "not shown"
     if interval.low is not None and interval.high is not None:
-        inside = centre - margin < interval.low and interval.high < centre + margin
-        outside = interval.high <= centre - margin or interval.low >= centre + margin
+        low, high = (_onto(edge, seen.rounding, centre - margin, centre + margin) for edge in (interval.low, interval.high))
+        inside = centre - margin < low and high < centre + margin
+        outside = high <= centre - margin or low >= centre + margin
         status = "confirmed" if inside else "refuted" if outside else "not shown"
     p = replace(estimate, value=estimate.value - centre).equivalence(margin)
     described = replace(_described(seen, centre), test=None)
@@ -146,12 +147,13 @@ def _about(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     values, estimate = _singles(seen), _estimate(seen)
     described = replace(_described(seen, _centre(claim)), test=None)
     if claim.value is None:
-        interval, status = estimate.interval(), _within(claim, estimate)
+        interval, status = estimate.interval(), _within(claim, estimate, seen.rounding)
         return _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=None)
     new = statistics.prediction(values)
     status = "not shown"
     if len(values) >= ENOUGH_TO_PREDICT and new.low is not None and new.high is not None:
-        status = "confirmed" if new.low <= _centre(claim) <= new.high else "refuted"
+        low, high = _onto(new.low, seen.rounding, _centre(claim)), _onto(new.high, seen.rounding, _centre(claim))
+        status = "confirmed" if low <= _centre(claim) <= high else "refuted"
     scatter = replace(estimate, error=None if estimate.error is None else estimate.error * sqrt(len(values) + 1))
     return _verdict(claim, place, status, estimate, described, low=new.low, high=new.high, p=scatter.p(_centre(claim)))
 
@@ -181,13 +183,7 @@ def _observed(claim: Claim, table: Table, place: Mapping[str, Any]) -> Observed:
     seen = observe(claim, table, place)
     if not claim.ratio:
         return seen
-    return replace(seen, a=_logarithms(seen.a, claim), b=None if seen.b is None else _logarithms(seen.b, claim))
-
-
-def _logarithms(values: Values, claim: Claim) -> Values:
-    if (values <= 0).any():
-        raise Lacking(f"{claim.metric} reaches {values.min():g}, of which there is no ratio: give the claim ratio = false")
-    return np.asarray(np.log(values))
+    return replace(seen, a=logarithms(seen.a, claim), b=None if seen.b is None else logarithms(seen.b, claim), logarithms=True)
 
 
 def _scale(claim: Claim, figure: float) -> float:
@@ -204,25 +200,38 @@ def _margin(claim: Claim) -> float:
 
 
 def _singles(seen: Observed) -> Values:
-    return seen.a if seen.b is None else seen.a - seen.b
+    return statistics.settled(seen.a if seen.b is None else seen.a - seen.b, seen.rounding)
 
 
 def _estimate(seen: Observed) -> Estimate:
-    return statistics.mean_of(_singles(seen)) if seen.b is None or seen.paired else statistics.difference_of(seen.a, seen.b)
+    if seen.b is None or seen.paired:
+        return statistics.mean_of(_singles(seen))
+    found = statistics.difference_of(seen.a, seen.b)
+    return replace(found, value=_onto(found.value, seen.rounding, 0.0))
+
+
+def _onto(figure: float, within: float, *thresholds: float) -> float:
+    """A figure, or the threshold from which only rounding parts it."""
+    return next((threshold for threshold in thresholds if abs(figure - threshold) <= within), figure)
 
 
 def _described(seen: Observed, threshold: float) -> _Described:
     if seen.b is not None and not seen.paired:
-        test = statistics.permutation(seen.a - threshold, seen.b)
-        return _Described("unpaired", seen.units, test, statistics.cohen_d(seen.a - threshold, seen.b), "Hedges' g", paired=False)
-    away = _singles(seen) - threshold
+        both = statistics.settled(np.concatenate([seen.a - threshold, seen.b]), seen.rounding)
+        a, b = both[: len(seen.a)], both[len(seen.a) :]
+        return _Described("unpaired", seen.units, statistics.permutation(a, b), statistics.cohen_d(a, b), "Hedges' g", paired=False)
+    away = statistics.settled(_singles(seen) - threshold, seen.rounding)
     design = "paired" if seen.b is not None else "one side"
     return _Described(design, seen.units, statistics.sign_flip(away), statistics.cohen_dz(away), "d_z", paired=True)
 
 
-def _slope(found: Sequence[Curve], log: bool) -> tuple[Estimate, str, Test | None]:
+def _spread(x: Values, log: bool) -> float:
+    return float((np.log2(x) if log else x).std())
+
+
+def _slope(found: Sequence[Curve], log: bool, within: float) -> tuple[Estimate, str, Test | None]:
     """One slope a seed from three seeds on; below, one line through all points, which takes them as independent."""
-    slopes = [statistics.slope(curve.x, curve.y, log) for curve in found]
+    slopes = statistics.settled([statistics.slope(curve.x, curve.y, log) for curve in found], within)
     points = sum(len(curve.x) for curve in found)
     if len(found) >= ENOUGH_TO_PREDICT or points < 3:
         return statistics.mean_of(slopes), "slopes", statistics.sign_flip(slopes)
@@ -230,20 +239,23 @@ def _slope(found: Sequence[Curve], log: bool) -> tuple[Estimate, str, Test | Non
     return statistics.trend(x, y, log).slope, "points", None
 
 
-def _within(claim: Claim, estimate: Estimate) -> Status:
+def _within(claim: Claim, estimate: Estimate, rounding: float) -> Status:
     low, high, interval = _scale(claim, claim.low or 0.0), _scale(claim, claim.high or 0.0), estimate.interval()
     if estimate.n < ENOUGH_TO_PREDICT or interval.low is None or interval.high is None:
         return "not shown"
-    if low <= estimate.value <= high:
+    if low <= _onto(estimate.value, rounding, low, high) <= high:
         return "confirmed"
     return "refuted" if interval.high < low or interval.low > high else "not shown"
 
 
-def _against(claim: Claim, place: Mapping[str, Any], estimate: Estimate, threshold: float, sign: int, described: _Described) -> Verdict:
+def _against(
+    claim: Claim, place: Mapping[str, Any], estimate: Estimate, threshold: float, sign: int, described: _Described, within: float
+) -> Verdict:
     interval = estimate.interval()
     status: Status = "not shown"
     if interval.low is not None and interval.high is not None:
-        near, far = (interval.low, interval.high) if sign > 0 else (-interval.high, -interval.low)
+        low, high = _onto(interval.low, within, threshold), _onto(interval.high, within, threshold)
+        near, far = (low, high) if sign > 0 else (-high, -low)
         status = "confirmed" if near > sign * threshold else "refuted" if far < sign * threshold else "not shown"
     verdict = _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=estimate.p(threshold))
     return verdict if described.design == "points" else replace(verdict, **_power(estimate, threshold, described.paired))
