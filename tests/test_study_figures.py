@@ -26,7 +26,7 @@ from sparsegap.drawing.series import dashes, told_apart
 from sparsegap.drawing.still import csv_text, drawn_width, rows_of, still, svg, without_pointing
 from sparsegap.drawing.summaries import per_seed, spread, thinned
 from sparsegap.errors import InputError
-from sparsegap.label_places import apart
+from sparsegap.label_places import PLACES, _box, _meet, apart, places
 from sparsegap.study.check import figure_kinds
 from sparsegap.study.records import Records
 from sparsegap.study.values import read_value
@@ -341,6 +341,52 @@ def test_a_figure_is_as_wide_as_the_column(kind: str, width: int) -> None:
 def test_log_ticks() -> None:
     assert log_ticks(1e9, 1e12) == [1e9, 1e10, 1e11, 1e12]
     assert log_ticks(90.0, 1100.0) == [100.0, 200.0, 500.0, 1000.0]
+    assert log_ticks(22_000.0, 28_500.0) == [22_000.0, 24_000.0, 26_000.0, 28_000.0]  # no 1, 2 or 5 is in it
+    for factor in (1.02, 1.1, 1.5, 2.5, 4.0, 9.0):
+        assert len(log_ticks(3.0, 3.0 * factor)) > 1, factor
+
+
+def swept() -> Records:
+    """Two methods over depths and K, as a study that says nothing of either."""
+    rows = [
+        {"variant": "none", "method": method, "depth": depth, "active": k, "seed": seed, "flops_inference": 1000.0 * depth,
+         "latent_mcc": 0.5 + 0.1 * depth - 0.05 * k + 0.001 * seed}
+        for method in ("ista", "fista") for depth in (1, 2) for k in (2, 4) for seed in range(2)
+    ]  # fmt: skip
+    trials = [{"options": {"depth": depth, "active": k, "method": method}, "labels": {}}
+              for depth in (1, 2) for k in (2, 4) for method in ("ista", "fista")]  # fmt: skip
+    return Records(rows, study="swept", trials=trials)
+
+
+def test_a_trade_off_has_a_mark_for_each_setting_that_varies() -> None:
+    spec = spec_of("tradeoff", swept(), panel="atoms")
+    rows = rows_of(spec)
+    assert len(rows) == 8
+    assert {row["setting"] for row in rows if row["method"] == "ista"} == {f"depth = {d}, K = {k}" for d in (1, 2) for k in (2, 4)}
+    assert "a mark for each unrolled steps and active sources K" in spec["usermeta"]["note"]
+    one = [row for row in swept().rows if row["depth"] == 1 and row["active"] == 2]
+    assert "frontier" not in spec_of("tradeoff", Records(one), panel="atoms")["usermeta"]["note"]
+    assert "frontier" in spec["usermeta"]["note"]
+
+
+def test_what_is_averaged_beside_seeds_is_said() -> None:
+    spec = spec_of("dots", swept(), colour="active")
+    assert "Each is also a mean over: unrolled steps, method." in spec["usermeta"]["note"]
+    points = [row for rows in spec["datasets"].values() for row in rows if "seed" in row]
+    assert len(points) == 2 * 2  # a dot is a seed, not a run of it
+    assert all(any(mean["low"] <= point["y"] <= mean["high"] for mean in rows_of(spec)) for point in points)
+    assert "a mean over: active sources K." in spec_of("curves", swept(), x="depth")["usermeta"]["note"]
+    assert "a mean over" not in spec_of("curves", swept(), x="depth", panel="active")["usermeta"]["note"]
+    assert "a mean over" not in spec_of("curves")["usermeta"]["note"]
+
+
+def test_names_of_points_at_one_place_do_not_cover_each_other() -> None:
+    points = [(60.0, 150.0, "relu"), (60.0, 150.0, "TopK SAE"), (64.0, 152.0, "MLP 256"), (58.0, 148.0, "LISTA 2"), (62.0, 150.0, "OMP"),
+              (61.0, 151.0, "lasso"), (60.0, 149.0, "refitted")]  # fmt: skip
+    corners = places(points, 210, height=300)
+    boxes = [_box(x, y, name, PLACES[corner]) for (x, y, name), corner in zip(points, corners, strict=True)]
+    assert all(corners)
+    assert not any(_meet(a, b) for number, a in enumerate(boxes) for b in boxes[:number])
 
 
 def test_files() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import inf
 from typing import NamedTuple
 
 CHARACTER, LETTER_HEIGHT, RADIUS = 7.2, 15.0, 6.0  # in pixels, of the text and the points of a figure
@@ -20,24 +22,29 @@ class Place(NamedTuple):
 PLACES = {
     "above right": Place("left", 6, -13), "below right": Place("left", 6, 15), "below left": Place("right", -6, 15),
     "above left": Place("right", -6, -13), "further above": Place("left", 6, -30), "further below": Place("right", -6, 32),
+    "right": Place("left", 10, 0), "left": Place("right", -10, 0), "further above left": Place("right", -6, -30),
+    "further below right": Place("left", 6, 32), "far above": Place("left", 6, -47), "far above left": Place("right", -6, -47),
 }  # fmt: skip
 
 Box = tuple[float, float, float, float]
 
 
-def places(points: Sequence[tuple[float, float, str]], width: float, needed: int | None = None) -> list[str]:
-    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first that is free inside the width.
+def places(points: Sequence[tuple[float, float, str]], width: float, needed: int | None = None,
+           height: float = inf) -> list[str]:
+    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first that is free inside the width
+    and the height.
 
-    Of the points after the `needed` first, those without a free corner go without a name: "".
+    Of the points after the `needed` first, those without a free corner go without a name: "". The others take the one that covers least.
     """
     taken: list[Box] = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y, _ in points]
     chosen = []
     for number, (x, y, name) in enumerate(points):
         boxes = {corner: _box(x, y, name, place) for corner, place in PLACES.items()}
-        inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width]
+        inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width and box[3] <= height]
         free = [corner for corner in inside if not any(_meet(boxes[corner], other) for other in taken)]
         must = needed is None or number < needed
-        chosen.append(free[0] if free else next(iter(PLACES)) if must else "")
+        least = min(inside or PLACES, key=partial(_covered, boxes, taken))
+        chosen.append(free[0] if free else least if must else "")
         taken += [boxes[chosen[-1]]] if chosen[-1] else []
     return chosen
 
@@ -46,6 +53,12 @@ def _box(x: float, y: float, name: str, place: Place) -> Box:
     length = CHARACTER * len(name)
     left = x + place.dx - (length if place.align == "right" else 0.0)
     return left, y + place.dy - LETTER_HEIGHT / 2, left + length, y + place.dy + LETTER_HEIGHT / 2
+
+
+def _covered(boxes: Mapping[str, Box], taken: Sequence[Box], corner: str) -> float:
+    """The area of others that a name at this corner would cover."""
+    a = boxes[corner]
+    return sum(max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1])) for b in taken)
 
 
 def _meet(a: Box, b: Box) -> bool:

@@ -43,11 +43,19 @@ def number_format(domain: list[float]) -> str:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten within the domain; with the twos and fives between them where there are few."""
+    """Powers of ten within the domain; with the twos and fives between them where there are few, even steps where those are too few."""
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     few = log10(high / low) < 2.5
     ticks = [factor * 10.0**power for power in decades for factor in ((1, 2, 5) if few else (1,))]
-    return [tick for tick in ticks if low <= tick <= high]
+    found = [tick for tick in ticks if low <= tick <= high]
+    return found if len(found) > 1 else _linear_ticks(low, high)
+
+
+def _linear_ticks(low: float, high: float) -> list[float]:
+    """Even steps, for a domain so narrow that a logarithm is nearly a straight line."""
+    power = 10.0 ** floor(log10((high - low) / 3))
+    step = power * max(factor for factor in (1, 2, 5) if factor * power <= (high - low) / 2)
+    return [float(f"{number * step:.6g}") for number in range(ceil(low / step), floor(high / step) + 1)]
 
 
 def is_cost(name: str) -> bool:

@@ -12,11 +12,12 @@ import altair as alt
 from sparsegap.charts import SMALL, data, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, is_cost, is_progress, quantitative
+from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import LEAST, Look, Panel
 from sparsegap.drawing.rows import Paper, are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, paper_value, rounded
 from sparsegap.drawing.series import Series
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, per_seed, spread, thinned
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, per_seed, spread, thinned
 from sparsegap.label_places import apart
 from sparsegap.number_formats import fixed
 from sparsegap.study.records import Column, Records, Where
@@ -64,6 +65,8 @@ def curves(
     """
     wanted = chosen(records, where, [*as_list(x), *as_list(y)])
     ended = wanted if all(map(is_progress, as_list(x))) else at_end(records, wanted, "last")
+    fixed = [*as_list(colour), *as_list(panel), *as_list(x), "step"]
+    mixed = lumped(records, [row for row in ended if any(is_number(row.get(name)) for name in as_list(y))], fixed)
     views = [
         View(across, up, _label(across, up, label, x, y), label, part)
         for up in as_list(y)
@@ -94,7 +97,7 @@ def curves(
         Look(
             title=f"{_and(as_list(y))} against {_and(as_list(x))}",
             description=_in_words(rows, views),
-            note=_note(rows, marks, band, centre),
+            note=" ".join(part for part in (_note(rows, marks, band, centre), lumped_words(mixed)) if part),
             columns=_columns(views),
             height=HEIGHT,
             across=max(len(as_list(x)), 2),

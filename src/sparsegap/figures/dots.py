@@ -9,6 +9,7 @@ import altair as alt
 from sparsegap.charts import SMALL, data, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
+from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import Paper, at_end, chance_of, chosen, in_panels, key_of, label_of, named, paper_value, rounded, varying
@@ -45,6 +46,7 @@ def dots(
     """
     wanted = at_end(records, chosen(records, where, [y]), at)
     parts = in_panels([row for row in wanted if is_number(row.get(y))], panel, [*as_list(group), *as_list(colour)])
+    mixed = lumped(records, [row for _, rows in parts for row in rows], [*as_list(colour), *as_list(group), *as_list(panel)])
     groups = [name for name in varying(wanted, as_list(group)) if name not in as_list(panel)]
     means, seeds = [], []
     for number, (label, rows) in enumerate(parts):
@@ -63,7 +65,7 @@ def dots(
         Look(
             title=column_title(y),
             description=_in_words(means, y),
-            note=_note(means, band, centre, paired),
+            note=" ".join(part for part in (_note(means, band, centre, paired), lumped_words(mixed)) if part),
             height=height,
             across=2,
             least=260,
@@ -101,9 +103,15 @@ def _lines(
                     "note": fixed(middle) if 1e-3 <= abs(middle) < 100 else significant(middle, 3),
                 }
             )
-            points += [place | {"seed": row.get("seed"), "y": rounded(float(row[y]))} for row in line]
+            points += [place | {"seed": seed, "y": rounded(value)} for seed, value in zip(_seeds(line), values, strict=True)]
             down += LINE
     return means, points
+
+
+def _seeds(line: list[Row]) -> list[Any]:
+    """The seed of each of the values that `per_seed` gives for these rows."""
+    found = [row.get("seed") for row in line]
+    return found if set(found) == {None} else list(dict.fromkeys(found))
 
 
 def _layers(

@@ -11,11 +11,12 @@ from sparsegap.break_even import frontier
 from sparsegap.charts import SMALL, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
+from sparsegap.drawing.lumping import lumped
 from sparsegap.drawing.names import as_list, column_title, number_label, value_label
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series, label_expression
-from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, numbers, per_seed, spread
+from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, per_seed, spread
 from sparsegap.label_places import PLACES, places
 from sparsegap.study.records import Column, Records, Where
 
@@ -46,17 +47,20 @@ def tradeoff(
     """Quality against cost on a log axis, a mark for each method and `setting`, and the compute-optimal frontier as steps.
 
     With `train` and `samples` the cost is train + samples · x, one panel for each number of samples. `shape` is a column with few values,
-    as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side.
+    as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side. Without
+    `setting` every setting that varies otherwise has a mark of its own.
     """
     wanted = at_end(records, chosen(records, where, [x, y]), at)
+    measured = [row for row in wanted if is_number(row.get(y))]
+    split = as_list(setting) or lumped(records, measured, [*as_list(colour), *as_list(shape), *as_list(panel)])
     higher = better == "higher" or (better == "auto" and y not in LESS_IS_BETTER)
     rows: list[Row] = []
     titles: list[str] = []
-    for label, part in in_panels(wanted, panel, [*as_list(colour), *as_list(shape), *as_list(setting)]):
+    for label, part in in_panels(wanted, panel, [*as_list(colour), *as_list(shape), *split]):
         for often in samples if isinstance(samples, list) else [samples]:
             words = f"{number_label(often)} samples" if isinstance(samples, list) and often is not None else ""
             title = ", ".join(each for each in (label, words) if each)
-            found = _marks(part, x, y, train, often, (as_list(colour), as_list(shape), as_list(setting)), centre, band)
+            found = _marks(part, x, y, train, often, (as_list(colour), as_list(shape), split), centre, band)
             _judge(found, higher)
             rows += [{"key": f"{len(titles)}/{number}", **row, "panel": len(titles), "where": title} for number, row in enumerate(found)]
             titles.append(title)
@@ -74,7 +78,7 @@ def tradeoff(
         Look(
             title=f"{column_title(y)} against {column_title(x)}",
             description=_in_words(rows, y),
-            note=_note(rows, samples, band, centre),
+            note=_note(rows, samples, band, centre, split),
             height=HEIGHT,
             across=max(2, min(3, len(drawn))),
             least=NARROW,
@@ -140,7 +144,7 @@ def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x:
     ordered = sorted(rows, key=lambda row: not row["efficient"])
     down = [HEIGHT * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
     needed = len(rows) if len(rows) <= FEW_TO_NAME else sum(row["efficient"] for row in rows)
-    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed)
+    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed, HEIGHT)
     for row, corner in zip(ordered, corners, strict=True):
         row["corner"] = corner
 
@@ -210,9 +214,11 @@ def _columns(rows: list[Row], x: str, y: str, shape: str | None) -> dict[str, st
     return {**shown, "x": x, "y": y, "low": "95 % from", "high": "to", "seeds": "seeds", "efficient": "nothing cheaper is as good"}
 
 
-def _note(rows: list[Row], samples: float | list[float] | None, band: Band, centre: Centre) -> str:
+def _note(rows: list[Row], samples: float | list[float] | None, band: Band, centre: Centre, split: list[str]) -> str:
     seeds, words = band_words(band, centre, [row["seeds"] for row in rows])
-    parts = ["Grey steps join what nothing cheaper equals, the compute-optimal frontier."]
+    frontiers = grouped((row for row in rows if row["efficient"]), lambda row: (row["panel"], row["kind"])).values()
+    parts = ["Grey steps join what nothing cheaper equals, the compute-optimal frontier."] if any(len(f) > 1 for f in frontiers) else []
+    parts += [f"A method has a mark for each {' and '.join(map(column_title, split))}; the table says which."] if split else []
     parts += [f"Marks are the {centre} over {seeds}{f', lines the {words}' if words else ''}."] if seeds else []
     if samples is not None and not isinstance(samples, list):
         parts.append(f"Cost: training and the answers for {number_label(samples)} samples.")
