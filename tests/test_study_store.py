@@ -112,6 +112,28 @@ def test_a_torn_last_line_is_passed_over_and_cut_off(writer: StoreWriter, torn: 
     again.close()
 
 
+def test_a_whole_last_line_without_its_newline_is_kept(writer: StoreWriter) -> None:
+    folder = writer.folder
+    writer.append(line("k2"))
+    with open(folder / TRIALS, "rb+") as file:
+        file.truncate((folder / TRIALS).stat().st_size - 1)
+    assert list(read_trials(folder)) == ["k1", "k2"]
+    writer.close()
+    again = StoreWriter(folder, plan(trial("k1"), trial("k2"), trial("k3")), b"")
+    assert list(again.stored) == ["k1", "k2"]
+    again.append(line("k3"))
+    assert list(read_trials(folder)) == ["k1", "k2", "k3"]
+    writer._file = os.dup(again._file)  # for the fixture to close
+    again.close()
+
+
+def test_trials_of_something_else_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / TRIALS).write_text("dear notes")
+    with pytest.raises(InputError, match=r"already holds a trials.jsonl that is not of a study"):
+        StoreWriter(tmp_path, plan(), b"")
+    assert (tmp_path / TRIALS).read_text() == "dear notes"
+
+
 @pytest.mark.parametrize("damaged", [b"[1]\n", b'{"key": "k1"}\n', b'{"key": "k1", "options": {}, "rows": [1], "error": null}\n'])
 def test_a_damaged_line_is_told(writer: StoreWriter, damaged: bytes) -> None:
     with open(writer.folder / TRIALS, "ab") as file:

@@ -1,8 +1,8 @@
 """A folder of results: the plan, and one line of JSON for each finished trial.
 
 One process writes. A line is appended whole and synced before the next, so a kill costs at most the line being written: it has no
-newline at its end, is passed over by readers, and is cut off when the next run begins. The plan says which of the lines belong to the study
-as it was last run; lines of other settings stay beside them and are found again by their keys.
+newline at its end, is passed over by readers, and is cut off when the next run begins; unless it is whole but for the newline. The plan
+says which of the lines belong to the study as it was last run; lines of other settings stay beside them and are found again by their keys.
 """
 
 from __future__ import annotations
@@ -27,18 +27,32 @@ def read_trials(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     found: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_bytes()[: whole_length(path)].splitlines(), 1):
+    for number, line in enumerate(path.read_bytes()[: whole_length(path)].split(b"\n"), 1):
+        if not line:
+            continue
         try:
-            trial = json.loads(line)
-            right = all(isinstance(trial[name], kind) for name, kind in HELD.items())
-            if not right or not all(isinstance(row, dict) for row in trial["rows"]):
-                raise TypeError(trial["key"])
+            trial = _trial(line)
             found[trial["key"]] = trial
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path}, line {number}, is not a stored trial: delete that line, or move the file away") from error
     return found
 
 
+def _trial(line: bytes) -> dict[str, Any]:
+    """A stored trial. Raises ValueError, TypeError or KeyError for a line that is none."""
+    trial = json.loads(line)
+    right = all(isinstance(trial[name], kind) for name, kind in HELD.items())
+    if not right or not all(isinstance(row, dict) for row in trial["rows"]):
+        raise TypeError(trial["key"])
+    return dict(trial)
+
+
 def whole_length(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
-    return path.read_bytes().rfind(b"\n") + 1
+    """Bytes up to the end of the last whole line, which may lack its newline: an editor leaves it out."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    try:
+        _trial(data[end:])
+    except (ValueError, TypeError, KeyError):
+        return end
+    return len(data)

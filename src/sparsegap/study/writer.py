@@ -74,17 +74,27 @@ class StoreWriter:
             raise InputError(f"another `sparsegap run` is writing in {self.folder}: wait for it, or give another folder") from None
 
     def _cut_torn_line(self) -> None:
-        """A line without its newline was being written when the run was killed; its trial is run again."""
-        os.ftruncate(self._file, whole_length(self.folder / TRIALS))
+        """A line without its newline was being written when the run was killed; its trial is run again. A whole one gets its newline."""
+        end = whole_length(self.folder / TRIALS)
+        os.ftruncate(self._file, end)
+        if end and os.pread(self._file, 1, end - 1) != b"\n":
+            os.write(self._file, b"\n")
+
+
+def make(folder: Path) -> None:
+    """Make the folder of results where it is not there. Raises InputError where that, or writing in it, cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write in {folder}: it belongs to another user, or its disk is read-only")
 
 
 def begin_collection(folder: Path, source: bytes) -> None:
     """Make the folder of a collection's stores, with its file. Raises InputError where the folder holds something else."""
     require_collection(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    make(folder)
     write_atomically(folder / COLLECTION, source)
 
 
@@ -108,6 +118,8 @@ def require_free(folder: Path, study: str) -> None:
         if found.study != study:
             raise InputError(f"{folder} holds results of the study '{found.study}', and this is '{study}': give another folder")
         return
+    if (folder / TRIALS).is_file() and (folder / TRIALS).stat().st_size and not read_trials(folder):
+        raise InputError(f"{folder} already holds a {TRIALS} that is not of a study; give a new or empty folder")
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     others = sorted(name for name in names - {TRIALS, STUDY} if not (name.startswith(".") and name.endswith(".tmp")))
     if others:
