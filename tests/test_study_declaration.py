@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     expected = {
         "tilte": "is no key of a study", "title": "is missing", "settings.kind": """must be 'a' | 'b', not "c\"""",
         "settings.sise": "tiny has no option 'sise'; it has: size, scale,", "settings.size": 'must be int, not "3"',
-        "settings.seeds": "the study gives the seeds", "sweep.scale": "is an empty list", "sweep.note": 'has "x" twice',
+        "settings.seeds": "seeds are no option: write `seeds", "sweep.scale": "is an empty list", "sweep.note": 'has "x" twice',
         "variants.a/b": '"a/b" is no name', "variants.v.pause": "must be float, not true",
         "seeds.quick": "must be a number of seeds, at least 1", "quick.variants.w": "there is no variant 'w' to replace",
         "quick.sweep.size": "there is no axis 'size' to replace", "quick.trials.t": "there is no block 't' to replace",
@@ -219,6 +220,19 @@ def test_what_is_no_study_at_all(tmp_path: Path, content: bytes | None, sentence
         read_file(path)
     with pytest.raises(InputError, match="is a folder; a study is a TOML file"):
         read_file(tmp_path)
+
+
+def test_a_file_that_is_no_text_of_a_person_is_not_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"pipe.toml is no regular file; a study is a TOML file"):
+        read_file(pipe)
+    with pytest.raises(InputError, match=r"large.toml has 1,000,002 bytes; a study has at most 1,000,000"):
+        read_file(write(tmp_path, "#" * 1_000_002, "large"))
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    assert judged(tmp_path, "\ufeff" + PLAIN)[1] == []
 
 
 def test_a_word_that_is_no_study(tmp_path: Path) -> None:

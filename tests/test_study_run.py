@@ -133,6 +133,23 @@ def test_faults_are_told_line_by_line_and_nothing_runs(here: Path) -> None:
     assert not (here / "results").exists()
 
 
+def test_of_many_faults_the_first_are_told(here: Path) -> None:
+    status, said = run(str(write(here, "".join(f"key{i} = 1\n" for i in range(1200)) + PLAIN)))
+    assert status == 2
+    assert said.startswith("error: 1,200 faults; nothing was run")
+    assert said.count("is no key of a study") == 50 and said.endswith("and 1,150 more")
+
+
+@pytest.mark.parametrize("collection", [False, True])
+def test_a_folder_that_cannot_be_made_is_told_before_anything_else(here: Path, collection: bool) -> None:
+    study = write(here, PLAIN)
+    study = write(here, 'title = "All"\nstudies = ["mine.toml"]', "all") if collection else study
+    (here / "file").touch()
+    status, said = run(str(study), "--out", str(here / "file" / "x"))
+    assert status == 2
+    assert said == f"error: cannot make the folder {here}/file/x: Not a directory"
+
+
 def test_a_failed_trial_is_told_and_the_others_go_on(here: Path) -> None:
     study = str(write(here, PLAIN.replace('kind = ["a", "b"]', 'how = ["well", "refused", "wrong"]')))
     status, said = run(study)
@@ -159,6 +176,9 @@ def test_only_some_trials(here: Path) -> None:
     status, said = run(study, "--only", "three")
     assert status == 2
     assert "--only three: no trial has 'three' (blocks: tiny; variants: one, two; swept: kind, size)" in said
+    for nothing in ("", "/"):
+        status, said = run(study, "--only", nothing)
+        assert status == 2 and f"--only '{nothing}' names nothing" in said
     status, said = run(study, "--only", "one/scale=2.0")
     assert "no trial has all of these together" in said
 

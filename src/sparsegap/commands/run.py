@@ -43,6 +43,7 @@ def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, on
     from sparsegap.study.declaration import Faults
     from sparsegap.study.finding import asked
     from sparsegap.study.provenance import cores
+    from sparsegap.study.writer import make
 
     console = Console(highlight=False)
     try:
@@ -52,6 +53,8 @@ def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, on
     folder = out or Path("results") / found.name
     processes = jobs or cores()
     wanted = agenda(found, "full" if full else "quick", folder, only=only or (), fresh=fresh)
+    if not dry_run:
+        make(folder)
     _announce(console, found, wanted, processes, "full" if full else "quick")
     if dry_run:
         _list(console, wanted, processes)
@@ -66,8 +69,8 @@ def run(study: Study, full: Full = False, out: Out = None, jobs: Jobs = None, on
 
 def _all_told(faults: Any) -> typer.Exit:
     """Every fault of a study on a line of its own; nothing was run."""
-    count = len(faults.lines)
-    typer.echo(f"error: {count} {'fault' if count == 1 else 'faults'}; nothing was run", err=True)
+    count = faults.count
+    typer.echo(f"error: {count:,} {'fault' if count == 1 else 'faults'}; nothing was run", err=True)
     for line in faults.lines:
         typer.echo(f"  {line}", err=True)
     return typer.Exit(BAD_INPUT)

@@ -20,6 +20,8 @@ def chooser(only: Sequence[str], trials: Sequence[Placed]) -> Callable[[Placed],
     names = {name for study, trial in trials for name in (study, trial.block, trial.variant)}
     wanted = [_parts(text, names) for text in only]
     for text, parts in zip(only, wanted, strict=True):
+        if not parts:
+            raise InputError(f"--only '{text}' names nothing; it takes study/block/variant/option=value, of which any parts will do")
         if not any(_chosen(trial, parts) for trial in trials):
             _refuse(text, parts, trials)
     return lambda trial: not wanted or any(_chosen(trial, parts) for parts in wanted)

@@ -10,7 +10,9 @@ import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
@@ -21,6 +23,8 @@ from sparsegap.study.values import require_value, shown
 
 Setting = Literal["quick", "full"]
 SEEDS = {"quick": 2, "full": 5}
+MOST_BYTES = 1_000_000  # of a file: no study that a person wrote
+MOST_FAULTS = 50  # that are told
 MOST_SEEDS = 10_000  # of a trial, which computes them as one batch: more is a slip of the pen
 NAME = re.compile(r"[\w.-]+")  # of files
 SAID_NAME = re.compile(r"(?=\S)[^/=\n\r]+(?<=\S)")  # of blocks, variants and axes, as `--only` takes them apart
@@ -37,10 +41,14 @@ class Fault(NamedTuple):
 
 
 class Faults(InputError):
-    """All that is wrong with some study files; `lines` are one for each fault."""
+    """All that is wrong with some study files: `count` faults; `lines` are one for each, and one for all beyond the first."""
 
     def __init__(self, found: Mapping[str, list[Fault]]) -> None:
-        self.lines = [f"{file}: {fault}" for file, faults in found.items() for fault in faults]
+        self.count = sum(map(len, found.values()))
+        told = islice(((file, fault) for file, faults in found.items() for fault in faults), MOST_FAULTS)
+        self.lines = [f"{file}: {fault}" for file, fault in told]
+        if self.count > MOST_FAULTS:
+            self.lines.append(f"and {self.count - MOST_FAULTS:,} more")
         super().__init__("; ".join(self.lines))
 
 
@@ -197,7 +205,7 @@ def read_file(path: Path) -> Declared:
     """Read a study file. Raises InputError where it is no TOML at all: missing, a folder, binary, a fault of syntax (with its line)."""
     source = _bytes(path)
     try:
-        tables = tomllib.loads(source.decode())
+        tables = tomllib.loads(source.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a study: a TOML file is text in UTF-8, this is binary") from None
     except tomllib.TOMLDecodeError as error:
@@ -212,6 +220,11 @@ def _bytes(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a folder; a study is a TOML file")
     try:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):  # to read a pipe is to wait for whoever writes it
+            raise InputError(f"{path} is no regular file; a study is a TOML file")
+        if status.st_size > MOST_BYTES:
+            raise InputError(f"{path} has {status.st_size:,} bytes; a study has at most {MOST_BYTES:,}")
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None

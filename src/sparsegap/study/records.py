@@ -96,7 +96,7 @@ def stores(folder: Path) -> list[Path]:
 def _listed(path: Path) -> list[str]:
     """The studies of a collection by name."""
     try:
-        named = tomllib.loads(path.read_text())["studies"]
+        named = tomllib.loads(path.read_text("utf-8-sig"))["studies"]
         return [Path(each).name.removesuffix(".toml") for each in named]
     except (OSError, ValueError, KeyError, TypeError):
         return []

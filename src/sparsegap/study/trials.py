@@ -125,8 +125,9 @@ _WRONG: Any = object()
 
 def _value(of_part: Experiment, option: str, said: Said, faults: list[Fault]) -> Any:
     if option not in of_part.annotations:
-        what = "the study gives the seeds: write `seeds = ...` above" if option == "seeds" else f"{of_part.name} has no option '{option}'"
-        faults.append(Fault(said.where, f"{what}; it has: {', '.join(of_part.annotations) or 'none'}"))
+        what = f"{of_part.name} has no option '{option}'; it has: {', '.join(of_part.annotations) or 'none'}"
+        seeds = "seeds are no option: write `seeds = ...` at the top of the study, or in its block"
+        faults.append(Fault(said.where, seeds if option == "seeds" else what))
         return _WRONG
     try:
         return read_value(of_part.annotations[option], said.value)
