@@ -37,10 +37,11 @@ def places(points: Sequence[tuple[float, float, str]], width: float, needed: int
     Of the points after the `needed` first, those without a free corner go without a name: "". The others take the one that covers least.
     """
     taken: list[Box] = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y, _ in points]
-    chosen = []
+    chosen: list[str] = []
+    top = -inf if height == inf else -RADIUS
     for number, (x, y, name) in enumerate(points):
         boxes = {corner: _box(x, y, name, place) for corner, place in PLACES.items()}
-        inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width and box[3] <= height]
+        inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width and top <= box[1] and box[3] <= height]
         free = [corner for corner in inside if not any(_meet(boxes[corner], other) for other in taken)]
         must = needed is None or number < needed
         least = min(inside or PLACES, key=partial(_covered, boxes, taken))

@@ -143,7 +143,8 @@ def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x:
 
     ordered = sorted(rows, key=lambda row: not row["efficient"])
     down = [HEIGHT * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
-    needed = len(rows) if len(rows) <= FEW_TO_NAME else sum(row["efficient"] for row in rows)
+    few = len(rows) <= FEW_TO_NAME and not any(row["setting"] for row in rows)
+    needed = len(rows) if few else sum(row["efficient"] for row in rows)
     corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed, HEIGHT)
     for row, corner in zip(ordered, corners, strict=True):
         row["corner"] = corner
