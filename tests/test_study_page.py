@@ -255,7 +255,11 @@ def test_report_renders_a_study_again(store: Path, tmp_path: Path) -> None:
     code, words = run("report", str(store), "--figures", str(tmp_path))
     assert code == 2
     assert "--figures is for a gap record" in words
-    assert run("report", str(tmp_path))[0] == 2
+    for nothing in (tmp_path, tmp_path / "missing"):
+        code, words = run("report", str(nothing))
+        assert code == 2
+        assert "gap.json of `sparsegap gap`" in words
+        assert "study of `sparsegap run`" in words
 
 
 @pytest.mark.slow

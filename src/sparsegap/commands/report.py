@@ -26,9 +26,14 @@ Figures = Annotated[
 
 def report(results: Results, out: Out = None, figures: Figures = None) -> None:
     """Render the page of a gap record or of a study again, and the figures as files."""
+    from sparsegap.errors import InputError
     from sparsegap.gap_record import GAP_FILE
 
-    if results.is_file() or (results / GAP_FILE).exists() or not _of_studies(results):
+    if not results.exists():
+        raise InputError(f"{results} does not exist; what is wanted has {GAP_FILE} of `sparsegap gap`, or a study of `sparsegap run`")
+    if results.is_dir() and not (results / GAP_FILE).exists() and not _of_studies(results):
+        raise InputError(f"{results} holds no results: neither {GAP_FILE} of `sparsegap gap`, nor a study of `sparsegap run`")
+    if results.is_file() or (results / GAP_FILE).exists():
         _gap(results, out, figures)
     else:
         _study(results, out, figures)
