@@ -131,10 +131,14 @@ def test_wrong_input_is_a_sentence(words: list[str], says: str) -> None:
     assert status == 2 and says in said and said.startswith("error: ") and said.count("\n") == 1
 
 
-def test_a_file_in_the_way(tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_told_before_anything_is_computed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    status, _, said = run("--out", str(tmp_path / "file"))
-    assert status == 2 and "is a file" in said
+    status, printed, said = run("--out", str(tmp_path / "file"))
+    assert status == 2 and "is a file" in said and printed == ""
+
+
+def test_the_toy_is_of_a_size_that_nobody_asked_for() -> None:
+    assert "as asked" not in run()[1] and "as asked" in run("--size", "1")[1]
 
 
 @pytest.mark.slow

@@ -35,6 +35,8 @@ def theorem(sae: Sae = None, activations: Given = None, size: Size = None, out: 
 
     if activations is not None and sae is None:
         raise InputError("activations say which latents of an SAE are in use: give --sae too")
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; the page and its figures are written into a folder")
     record = _of_toy(seed, size) if sae is None else _of_checkpoint(sae, activations, size)
     if as_json:
         typer.echo(json.dumps(record.as_dict(), indent=1))
@@ -67,7 +69,8 @@ def _of_toy(seed: int, size: float | None) -> TheoremRecord:
     from sparsegap.theorem.toy import best_encoder
 
     encoder, dictionary = best_encoder(seed=seed)
-    return account(encoder, dictionary, size=1.0 if size is None else size, name="the best relu encoder of a toy")
+    return account(encoder, dictionary, size=1.0 if size is None else size, name="the best relu encoder of a toy",
+                   size_from="about what the toy's sources are, |N(0, 1)|" if size is None else "")
 
 
 def _print(record: TheoremRecord) -> None:

@@ -32,13 +32,13 @@ BLOCK_ENTRIES = 1 << 22
 
 
 def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = None, size: float | None = None,
-            name: str = "") -> TheoremRecord:
+            name: str = "", size_from: str = "") -> TheoremRecord:
     """What the theorem says of an encoder and its dictionary.
 
     x: (n, d) activations, of which follow the size of a typical source, the median active code, and which latents are in use: only these
-    are sources and judged. size: of a source; by default that, else 1 where the encoder has no biases and no thresholds, else a thousand
-    times the largest of them, so that they no longer matter. Costs two passes over all m² pairs of a latent and a source, 2·m²·d FLOPs
-    each. Raises InputError for an encoder of another shape than the dictionary, and where no latent fires on x.
+    are sources and judged. size: of a source, and size_from where it is from; by default that, else 1 where the encoder has no biases and
+    no thresholds, else a thousand times the largest of them, so that they no longer matter. Costs two passes over all m² pairs of a latent
+    and a source, 2·m²·d FLOPs each. Raises InputError for an encoder of another shape than the dictionary, and where no latent fires on x.
     """
     began = time.perf_counter()
     if (encoder.n_atoms, encoder.width) != tuple(dictionary.atoms.shape):
@@ -54,7 +54,8 @@ def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = No
                              seconds=time.perf_counter() - began)
     in_use, typical = _use(reading, x)
     used = dictionary if in_use is None else _only(dictionary, in_use)
-    size, size_from = _size(reading, dictionary, size, typical)
+    size, found_from = _size(reading, dictionary, size, typical)
+    size_from = size_from or found_from
     found = columns(reading, used)
     worst = worst_input(reading, used, size=size, found=found, rank=min(rank, found.sources))
     one, two = (_described(reading, used, each, each is worst.input) for each in (worst.one, worst.two))

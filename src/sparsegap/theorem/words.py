@@ -89,7 +89,7 @@ def _of_answers(record: TheoremRecord) -> list[Line]:
     worst = record.worst
     assert worst is not None
     told = [Line("the worst input, by the encoder", f"error {worst.error:.1%}",
-                 f"{worst.active} latents active; {worst.unexplained:.1%} of the input unexplained")]
+                 f"{worst.active} latent{'' if worst.active == 1 else 's'} active; {worst.unexplained:.1%} of the input unexplained")]
     for answer in record.answers:
         told.append(Line(f"by {_named(answer.method)}, {answer.problem}", f"error {answer.error:.1%}", answer.proof))
     if worst.distinct is not None:
