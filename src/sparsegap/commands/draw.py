@@ -23,7 +23,8 @@ Out = Annotated[
     ),
 ]
 Width = Annotated[
-    float | None, typer.Option(metavar="MM", help="Width in mm: 170 for two columns of a paper, 85 for one.", show_default="170")
+    float | None,
+    typer.Option(metavar="MM", help="Width in mm: 170, as without it, for two columns of a paper, 85 for one.", show_default=False),
 ]
 Options = Annotated[
     list[str] | None,
