@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from sparsegap import cli, registry
+from sparsegap.catalogue import find
 from sparsegap.errors import InputError
 
 
@@ -111,6 +112,13 @@ def test_a_wrong_name_through_the_whole_program() -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: there is nothing called 'no_such_thing'; `sparsegap list` shows what there is\n"
+
+
+def test_a_study_is_shown_before_its_namesake_experiment() -> None:
+    for name in ("unrolled_depth", "unrolled-depth"):
+        found = find(name)
+        assert found.folder == "studies" and "sparsegap show experiments/unrolled_depth" in found.doc
+    assert find("experiments/unrolled_depth").folder == "experiments"
 
 
 def test_list_shows_every_solver() -> None:

@@ -18,6 +18,8 @@ from sparsegap.study.finding import shipped
 # The subpackages that a person chooses from. What is in them is found by scanning.
 LISTS = ("encoders", "experiments", "figures", "learners", "metrics", "solvers", "sources", "studies")
 
+NAMESAKES = ("experiments", "studies")  # a study may be called after its experiment, and is what a person asks for
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -81,7 +83,8 @@ class StudyEntry:
         named = [f"A collection of {', '.join(study.studies)}."] if study.is_collection else [f"{self._trials()} {self.path}"]
         claims = "\n".join(f"- {claim.says}" for claim in study.claims)
         run = f"$ sparsegap run {self.name}    # --full for all seeds and steps"
-        return "\n\n".join(part for part in (study.title, study.about, *named, claims and f"It claims:\n{claims}", run) if part)
+        other = f"The experiment of this name: sparsegap show experiments/{self.name}" if self.name in names("experiments") else ""
+        return "\n\n".join(part for part in (study.title, study.about, *named, claims and f"It claims:\n{claims}", run, other) if part)
 
     def _trials(self) -> str:
         products, faults = check(self.declared)
@@ -128,12 +131,17 @@ def entries(folder: str) -> list[Entry | StudyEntry]:
 
 
 def find(name: str) -> Entry | StudyEntry:
-    """The member called `name` or `folder/name`. Raises InputError where there is none, or more than one."""
+    """The member called `name` or `folder/name`; of a study and its namesake experiment, the study.
+
+    Raises InputError where there is none, or more than one.
+    """
     folder, slash, last = name.rpartition("/")
     homes = [(each, word) for each in folders(folder if slash else None) for word in (last, last.replace("-", "_")) if word in _names(each)]
     homes = list(dict.fromkeys(homes))
     if not homes:
         raise InputError(f"there is nothing called '{name}'; `sparsegap list` shows what there is")
+    if [each for each, _ in homes] == list(NAMESAKES):
+        homes = homes[-1:]
     if len(homes) > 1:
         raise InputError(f"'{last}' is in several folders; say which: {', '.join(f'{each}/{word}' for each, word in homes)}")
     return _entry(*homes[0])
