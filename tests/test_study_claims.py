@@ -379,6 +379,30 @@ def test_trends_have_one_slope_a_seed() -> None:
     assert gap.estimate == pytest.approx(0.01075)
 
 
+def uneven(*left_out: tuple[int, int]) -> list[dict[str, Any]]:
+    """No trend in any size; the sizes differ, and some were not run at some widths."""
+    return [row | {"size": size, "score": 0.5 + size + 0.001 * row["seed"]} for row in widths(0.0) for size in (1, 2, 3)
+            if (row["hidden"], size) not in left_out]
+
+
+def test_a_trend_is_one_of_the_settings_that_were_run_everywhere() -> None:
+    verdict = judge(claim("trend", x="hidden"), uneven((16, 3)), options=("size", "hidden"))
+    assert (verdict.status, verdict.estimate, verdict.units) == ("not shown", pytest.approx(0.0, abs=1e-9), 2)
+    assert "each the mean over 2 settings" in verdict.sentence
+    nowhere = judge(claim("trend", x="hidden"), uneven((16, 3), (32, 2), (512, 1)), options=("size", "hidden"))
+    assert nowhere.sentence == "no setting of size was run at every hidden: a trend would compare different settings"
+    one_seed = [row for row in uneven() if (row["seed"], row["hidden"], row["size"]) != (1, 512, 3)]
+    verdict = judge(claim("trend", x="hidden"), one_seed, options=("size", "hidden"))
+    assert (verdict.n, verdict.units, verdict.estimate) == (3, 3, pytest.approx(0.0, abs=1e-9))
+
+
+def test_what_goes_with_x_is_no_setting_of_a_trend() -> None:
+    """The label of a width, and the rate that a run chose by validation at it."""
+    found = [row | {"label": f"MLP {row['hidden']}", "rate": row["hidden"] / 100 + row["seed"]} for row in widths(0.02)]
+    verdict = judge(claim("trend", x="hidden"), found, options=("hidden", "label"))
+    assert (verdict.status, verdict.units) == ("confirmed", 1)
+
+
 def test_seeds_without_all_of_a_trend_are_left_out() -> None:
     found = [row for row in widths(0.02) if not (row["seed"] == 1 and row["hidden"] == 512)]
     assert judge(claim("trend", x="hidden"), found).n == 3

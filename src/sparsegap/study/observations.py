@@ -50,11 +50,12 @@ class Observed:
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric, or its difference a − b, along x; one for each seed. rounding: the difference in y that is none."""
+    """The metric, or its difference a − b, along x; one for each seed. rounding: the difference in y that is none; units: as Observed."""
 
     x: Values
     y: Values
     rounding: float = 0.0
+    units: int = 1
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,12 @@ def observe(claim: Claim, table: Table, place: Mapping[str, Any]) -> Observed:
 def curves(claim: Claim, table: Table, place: Mapping[str, Any]) -> list[Curve]:
     """The metric along `x` at one place, one curve a seed; with a side b the difference where a seed and x have both.
 
-    Raises Lacking where a side has no rows, where x is no number, and where it has one value only.
+    Raises Lacking where a side has no rows, where x is no number or has one value only, and where no setting was run at all of its values.
     """
     x = str(claim.x)
     table.require(x)
     a, b = _both_sides(claim, table, place)
+    (a, units), b = _balanced(a, x, table), None if b is None else _balanced(b, x, table)[0]
     left, right = _points(a, x, claim), _points(b, x, claim) if b is not None else None
     points = left if right is None else {key: left[key] - right[key] for key in left if key in right}
     by_seed: dict[Any, dict[float, float]] = defaultdict(dict)
@@ -170,7 +172,7 @@ def curves(claim: Claim, table: Table, place: Mapping[str, Any]) -> list[Curve]:
         by_seed[seed][at] = value
     rounding = ROUNDING * max((abs(value) for side in (left, right or {}) for value in side.values()), default=0.0)
     rounding = max(rounding, ROUNDING) if claim.ratio else rounding
-    found = [Curve(np.array(sorted(curve)), settled([curve[at] for at in sorted(curve)], rounding), rounding)
+    found = [Curve(np.array(sorted(curve)), settled([curve[at] for at in sorted(curve)], rounding), rounding, units)
              for curve in by_seed.values()]
     longest = max((len(curve.x) for curve in found), default=0)
     if longest < 2:
@@ -233,13 +235,41 @@ def _varying_alike(a: list[Row], b: list[Row] | None, table: Table) -> list[str]
     Not what a run chose by validation, as a rate: each side chooses for itself, and only runs that chose alike would be compared.
     """
     sides = [a] if b is None else [a, b]
-    names = list(table.identity)
-    for name in table.identity:
+    names = _not_chosen(sides, table, table.identity)
+    taken = {name: [{_hashable(row.get(name)) for row in side} for side in sides] for name in names}
+    return [name for name, sets in taken.items() if len(sets[0]) > 1 and all(each == sets[0] for each in sets)]
+
+
+def _not_chosen(sides: Sequence[list[Row]], table: Table, columns: Sequence[str]) -> list[str]:
+    """The columns but those that a run chose by validation: they have values that no trial was given, and nothing runs over them."""
+    names = list(columns)
+    for name in columns:
         values = {_hashable(row.get(name)) for side in sides for row in side}
         if name in table.given and not values <= table.given[name] and all(_settled(side, name, names) for side in sides):
             names.remove(name)
-    taken = {name: [{_hashable(row.get(name)) for row in side} for side in sides] for name in names}
-    return [name for name, sets in taken.items() if len(sets[0]) > 1 and all(each == sets[0] for each in sets)]
+    return names
+
+
+def _balanced(rows: list[Row], x: str, table: Table) -> tuple[list[Row], int]:
+    """The rows of the settings that were run at every x, and how many there are: means over different ones make no trend.
+
+    Settings are the columns of identity that have several values at one x in one seed; a seed that lacks some of them at an x lacks that x.
+    """
+    rows = [row for row in rows if _number(row.get(x)) is not None]
+    names = [name for name in _not_chosen([rows], table, [*{x: 0, **dict.fromkeys(table.identity)}]) if name != x]
+    names = [name for name in names if len({_key(row, [x, SEED, name]) for row in rows}) > len({_key(row, [x, SEED]) for row in rows})]
+    if not names:
+        return rows, 1
+    there: dict[Key, set[Key]] = defaultdict(set)
+    for row in rows:
+        there[_key(row, [x])].add(_key(row, names))
+    common = set.intersection(*there.values())
+    if not common:
+        raise Lacking(f"no setting of {', '.join(names)} was run at every {x}: a trend would compare different settings")
+    has: dict[Key, set[Key]] = defaultdict(set)
+    for row in rows:
+        has[_key(row, [x, SEED])].add(_key(row, names))
+    return [row for row in rows if _key(row, names) in common and common <= has[_key(row, [x, SEED])]], len(common)
 
 
 def _settled(rows: list[Row], name: str, names: Sequence[str]) -> bool:

@@ -119,7 +119,7 @@ def _trend(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
     estimate, design, test = _slope(found, claim.log, within)
     estimate = replace(estimate, value=_onto(estimate.value, within, 0.0))
     x, y = np.concatenate([curve.x for curve in found]), np.concatenate([curve.y for curve in found])
-    described = _Described(design, 1, test, statistics.tau(x, y), "Kendall's τ", paired=True)
+    described = _Described(design, found[0].units, test, statistics.tau(x, y), "Kendall's τ", paired=True)
     return _against(claim, place, estimate, sign * _margin(claim), sign, described, within)
 
 
