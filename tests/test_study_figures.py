@@ -258,6 +258,12 @@ def test_matrices_and_their_limits() -> None:
     rows = rows_of(spec_of("matrices"))
     assert len(rows) == 32
     assert all(row["value"] == 1 for row in rows if row["row"] == row["column"])
+    assert "in all panels" in spec_of("matrices")["usermeta"]["note"]
+    faint = {"gram": [[0.1, 0.0], [0.0, 0.2]]}
+    apart = spec_of("matrices", Records([row | faint if row["method"] == "sae" else row for row in decoders().rows]))
+    assert "each panel has its own scale" in apart["usermeta"]["note"]
+    assert {view["title"]["text"] for view in apart["concat"]} == {"SAE (to 0.2)", "sparse coding (to 1)"}
+    assert "abs(datum.value) / 0.2" in json.dumps(apart["concat"][0])
     broken = Records([{"method": "sae", "seed": 0, "gram": [[1.0, 2.0], [3.0]]}])
     with pytest.raises(InputError, match="all of the same length"):
         KINDS["matrices"](broken)

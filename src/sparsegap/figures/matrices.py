@@ -1,4 +1,4 @@
-"""Matrices side by side on one scale: DᵀD of learned atoms, W·D of an encoder."""
+"""Matrices side by side: DᵀD of learned atoms, W·D of an encoder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sparsegap.errors import InputError
 from sparsegap.study.records import Column, Records, Where
 
 MOST_CELLS, MOST_PANELS = 4096, 12
+ALIKE = 3.0  # the largest entries of two matrices may differ by such a factor on one scale; beyond it the smaller would look empty
 
 
 def matrices(
@@ -27,12 +28,15 @@ def matrices(
     where: Where | None = None,
     at: Literal["last", "best"] = "last",
     signs: bool = False,
+    rows: str = "row",
+    columns: str = "column",
 ) -> Any:
     """The matrices of a column, lists of equally long lists of numbers, one panel for each row that differs in
     `panel`, without which method and variant are meant.
 
-    All share one scale about zero, blue above and vermilion below; `signs` shows only on which side of zero an entry lies. One seed is
-    drawn: `seed`, or the first there is. Raises InputError for more than 4,096 entries or 12 matrices.
+    All share one scale about zero, blue above and vermilion below, unless their largest entries are more than three times apart: then each
+    has its own, told above it. `signs` shows only on which side of zero an entry lies. One seed is drawn: `seed`, or the first there is.
+    `rows` and `columns` say what they are. Raises InputError for more than 4,096 entries or 12 matrices.
     """
     wanted = [row for row in at_end(records, chosen(records, where, [value]), at) if isinstance(row.get(value), list)]
     first = next((row.get("seed") for row in wanted), None) if seed is None else seed
@@ -42,23 +46,28 @@ def matrices(
     if len(unique) > MOST_PANELS:
         raise InputError(f"{len(unique)} matrices are more than the {MOST_PANELS} that can stand side by side; choose some by `where`")
     found = [_entries(matrix, number, label) for number, (label, matrix) in enumerate(unique.items())]
-    rows = [row for entries in found for row in entries]
+    cells = [row for entries in found for row in entries]
     sizes = [(max(row["column"] for row in entries), max(row["row"] for row in entries)) for entries in found if entries]
-    most = 1e-12 if signs else max((abs(row["value"]) for row in rows), default=1.0)
-    drawn = [Panel([_cells(most, size, value)], label) for size, label in zip(sizes, unique, strict=True)]
+    scales = [1e-12 if signs else _most(entries) for entries in found if entries]
+    apart = max(scales, default=1.0) > ALIKE * min(scales, default=1.0)
+    most = max(scales, default=1.0)
+    drawn = [
+        Panel([_cells(scale if apart else most, size, value, (rows, columns))], f"{label} (to {scale:.2g})" if apart else label)
+        for scale, size, label in zip(scales, sizes, unique, strict=True)
+    ]
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
-        rows,
+        cells,
         Look(
             title=column_title(value),
-            description=_in_words(unique, rows),
+            description=_in_words(unique, cells),
             aspect=1.0,
             height=240,
             across=4,
             least=120,
             share=(),
-            columns={"where": "panel", "row": "row", "column": "column", "value": column_title(value)},
-            note=_note(most, signs, first),
+            columns={"where": "panel", "row": rows, "column": columns, "value": column_title(value)},
+            note=_note(most, signs, first, apart),
         ),
     )
 
@@ -83,12 +92,17 @@ def _entries(matrix: Any, number: int, label: str) -> list[Row]:
     ]
 
 
-def _cells(most: float, size: tuple[int, int], value: str) -> Any:
-    x, y = _axis(alt.X, "across", "column", size[0]), _axis(alt.Y, "up", "row", size[1])
+def _most(entries: list[Row]) -> float:
+    """The largest entry of a matrix, by which its shades are."""
+    return max(abs(row["value"]) for row in entries) or 1.0
+
+
+def _cells(most: float, size: tuple[int, int], value: str, names: tuple[str, str]) -> Any:
+    x, y = _axis(alt.X, "across", names[1], size[0]), _axis(alt.Y, "up", names[0], size[1])
     tooltip = [
         alt.Tooltip("where:N", title="of"),
-        alt.Tooltip("row:Q"),
-        alt.Tooltip("column:Q"),
+        alt.Tooltip("row:Q", title=names[0]),
+        alt.Tooltip("column:Q", title=names[1]),
         alt.Tooltip("value:Q", title=column_title(value), format="+.3f"),
     ]
     edges = {"left": "datum.column - 0.5", "right": "datum.column + 0.5", "bottom": "datum.row - 0.5", "top": "datum.row + 0.5"}
@@ -103,8 +117,9 @@ def _axis(channel: type[Any], field: str, title: str, size: int) -> Any:
     )
 
 
-def _note(most: float, signs: bool, seed: Any) -> str:
-    scale = "Blue is above zero, vermilion below" + ("." if signs else f", blank is zero; the deepest shade is {most:.3g}, in all panels.")
+def _note(most: float, signs: bool, seed: Any, apart: bool) -> str:
+    deepest = "each panel has its own scale, to the figure above it" if apart else f"the deepest shade is {most:.3g}, in all panels"
+    scale = "Blue is above zero, vermilion below" + ("." if signs else f", blank is zero; {deepest}.")
     return scale + ("" if seed is None else f" Seed {seed}.")
 
 
