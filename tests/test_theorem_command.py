@@ -27,7 +27,7 @@ from sparsegap.theorem.account import account
 from sparsegap.theorem.plane import Plane
 from sparsegap.theorem.toy import best_encoder
 from sparsegap.theorem.words import headline, lines
-from sparsegap.theorem_page import specs
+from sparsegap.theorem_page import page, specs
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -193,6 +193,21 @@ def drawn() -> dict[str, dict[str, Any]]:
 
 
 class TestFigures:
+    def test_axes_and_files_are_called_as_the_page_calls_them(self, drawn: dict[str, dict[str, Any]]) -> None:
+        channels = drawn["products"]["layer"][0]["encoding"]
+        assert (channels["x"]["title"], channels["y"]["title"]) == ("latent", "source")
+        encoder, dictionary = best_encoder(atoms=8, width=4, active=2, samples=400)
+        shown = page(account(encoder, dictionary, size=1.0), drawn)
+        assert all(f'<a href="{name}.pdf">' in shown for name in drawn)
+
+    def test_the_words_of_the_cut_stand_past_the_descent(self, drawn: dict[str, dict[str, Any]]) -> None:
+        spec = drawn["singular_values"]
+        words = next(row for rows in spec["datasets"].values() for row in rows if "after" in row)
+        line = [row for row in rows_of(spec) if row["what"] == "values before the gate"]
+        assert all(row["value"] == 0 for row in line if row["number"] >= words["after"])
+        texts = [layer for layer in spec["layer"] if layer["encoding"].get("text", {}).get("field") == "name" and "after" in str(layer)]
+        assert texts
+
     def test_they_keep_to_the_house(self, drawn: dict[str, dict[str, Any]]) -> None:
         tokens = {light for light, _ in charts.TOKENS.values()}
         for name in ("geometry", "singular_values"):

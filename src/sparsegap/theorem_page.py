@@ -48,7 +48,7 @@ def specs(record: TheoremRecord) -> dict[str, dict[str, Any]]:
     found = {"geometry": charts.spec(draw["geometry"](Plane())), "singular_values": charts.spec(draw["singular_values"](record))}
     if record.products is not None:
         shown = Records([{"products": record.products, "seed": 0}])
-        found["products"] = charts.spec(draw["matrices"](shown, value="products", panel=[]))
+        found["products"] = charts.spec(draw["matrices"](shown, value="products", panel=[], rows="source", columns="latent"))
         found["products"]["usermeta"] |= {"title": "What each source gives each latent", "aspect": None}
         found["products"]["height"] = PRODUCTS_HEIGHT
     for spec in found.values():

@@ -117,9 +117,8 @@ def _cones(plane: Plane) -> list[Any]:
             one.mark_rule(color=light("muted"), strokeWidth=1, clip=True).encode(x2="far_x:Q", y2="far_y:Q", **ends),
             one.mark_rule(color=light(hue), strokeWidth=3).encode(x2="x:Q", y2="y:Q", **ends),
             tip.encode(x=_x(), y=_y()),
-            # a name at the side stands below its tip and reaches inwards: a phone is not much wider than the atoms
-            *labels(_x(), _y(), "name", source=one, align="right" if x > 0.3 else "left", dx=12 if abs(x) < 0.3 else 16 if x > 0 else -16,
-                    dy=-6 if abs(x) < 0.3 else 22),
+            # clear of the dashed lines; a name at the left stands above its tip and reaches inwards: a phone is hardly wider than the atoms
+            *labels(_x(), _y(), "name", source=one, align="left", dx=-16 if x < -0.3 else 12, dy=-28 if x < -0.3 else -6),
         ]
     return layers
 
@@ -146,7 +145,7 @@ def _marked() -> list[Any]:
     points = several.mark_point(clip=True, filled=True, opacity=1, size=45, color=light("ink")).encode(
         x=_x(), y=_y(), shape=alt.Shape("valid:N", scale=alt.Scale(domain=[True, False], range=["circle", "cross"]), legend=None),
         size=alt.condition("datum.valid", alt.value(45), alt.value(120)))
-    return [points, *labels(_x(), _y(), "name", align="left", dx=-40, dy=20)]
+    return [points, *labels(_x(), _y(), "name", align="left", dx=-21, dy=31)]
 
 
 def _pointer(plane: Plane, grid: list[Row]) -> alt.Parameter:

@@ -10,6 +10,7 @@ from sparsegap.charts import Row, data, finish, labels, light, overlaid
 from sparsegap.theorem.record import Singular, TheoremRecord
 
 HEIGHT, POINTS = 300, 240
+NARROW = 460  # pixels: the names stand one below the other, and the lines begin below them
 HUES = {"values before the gate": "purple", "the encoder's codes": "vermilion", "true codes": "ink"}
 
 
@@ -19,7 +20,8 @@ def singular_values(record: TheoremRecord) -> alt.LayerChart:
     """
     rows = [row for each in record.spectra for row in _rows(each)]
     x = alt.X("number:Q", title="number of the singular value", scale=alt.Scale(nice=False, zero=False))
-    y = alt.Y("value:Q", title="share of the largest", scale=alt.Scale(domain=[0, 1.12], nice=False), axis=alt.Axis(values=[0, 0.5, 1]))
+    above: Any = alt.ExprRef(f"width < {NARROW} ? 1.32 : 1.12")
+    y = alt.Y("value:Q", title="share of the largest", scale=alt.Scale(domain=[0, above], nice=False), axis=alt.Axis(values=[0, 0.5, 1]))
     layers: list[Any] = []
     for each in record.spectra:
         hue = light(HUES.get(each.what, "slate"))
@@ -50,10 +52,14 @@ def _cut(record: TheoremRecord, x: alt.X, y: alt.Y) -> list[Any]:
     before = next((each for each in record.spectra if each.what.startswith("values")), None)
     if before is None or before.rank >= min(before.rows, before.columns):
         return []
-    here = alt.Chart(data([{"number": before.rank, "value": 0.03, "name": f"{before.rank:,}: nothing beyond"}]))
+    # the words stand where the line is down at zero, right of its descent
+    ends = {"number": before.rank, "after": before.rank + 1, "value": 0.03, "low": 0, "high": 1}
+    here = alt.Chart(data([ends | {"name": f"{before.rank:,}: nothing beyond"}]))
     right = before.rank > 0.6 * min(before.rows, before.columns)
-    rule = here.mark_rule(strokeDash=[4, 4], color=light("muted")).encode(x=x)
-    return [rule, *labels(x, y, "name", align="right" if right else "left", dx=-8 if right else 8, dy=-8, source=here)]
+    up, after = y.copy(), x.copy()
+    up.shorthand, after.shorthand = "low:Q", "after:Q"
+    rule = here.mark_rule(strokeDash=[4, 4], color=light("muted")).encode(x=x, y=up, y2="high:Q")
+    return [rule, *labels(x if right else after, y, "name", align="right" if right else "left", dx=-8 if right else 8, dy=-8, source=here)]
 
 
 def _names(record: TheoremRecord) -> list[Any]:
@@ -62,7 +68,7 @@ def _names(record: TheoremRecord) -> list[Any]:
     for place, each in enumerate(record.spectra):
         text = alt.Chart(data([{"name": each.what}])).mark_text(align="left", baseline="top", fontWeight=600,
                                                                color=light(HUES.get(each.what, "slate")))
-        across = alt.ExprRef(f"width < 460 ? 8 : 8 + {place} * width / 3")
-        down = alt.ExprRef(f"width < 460 ? 2 + {18 * place} : 2")
+        across = alt.ExprRef(f"width < {NARROW} ? 8 : 8 + {place} * width / 3")
+        down = alt.ExprRef(f"width < {NARROW} ? 2 + {18 * place} : 2")
         layers.append(text.encode(x=alt.value(across), y=alt.value(down), text="name:N"))
     return layers
