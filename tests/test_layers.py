@@ -18,6 +18,7 @@ LAYERS = (
     ("shards", "weights"),
     ("flops", "cost"),
     ("statistics", "break_even", "number_formats"),
+    ("names",),
     ("kernels",),
     ("codes",),
     ("dictionary",),

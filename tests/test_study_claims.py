@@ -15,6 +15,7 @@ from scipy import stats
 from sparsegap.statistics import runs_needed, smallest_effect
 from sparsegap.study.claims import Claim
 from sparsegap.study.records import Records
+from sparsegap.study.verdict_words import sentence
 from sparsegap.study.verdicts import Verdict, verdicts
 
 SC, SAE = {"method": "sc"}, {"method": "sae"}
@@ -370,7 +371,7 @@ def test_trends_have_one_slope_a_seed() -> None:
     verdict = judge(claim("trend", x="hidden"), widths(0.02))
     assert (verdict.status, verdict.n, verdict.design) == ("confirmed", 4, "slopes")
     assert verdict.estimate == pytest.approx(0.02 + 0.0015)
-    assert "rises by 0.0215 for each doubling of hidden" in verdict.sentence and verdict.effect_name == "Kendall's τ"
+    assert "rises by 0.0215 for each doubling of hidden units" in verdict.sentence and verdict.effect_name == "Kendall's τ"
     assert judge(claim("trend", x="hidden", direction="down"), widths(0.02)).status == "refuted"
     down = judge(claim("trend", x="hidden", direction="down", margin=0.01), widths(-0.02))
     assert down.status == "confirmed" and "falls by 0.0185" in down.sentence
@@ -434,15 +435,15 @@ DEARER = rows({"sc": 1000 * np.exp(LUCK + NOISE), "sae": 100 * np.exp(LUCK)})
 @pytest.mark.parametrize(
     ("more", "status", "says"),
     [
-        ({"b": SAE}, "confirmed", "score of method=sc is 10 times that of method=sae"),
+        ({"b": SAE}, "confirmed", "sparse coding's score is 10 times SAE's"),
         ({"b": SAE, "margin": 9.9}, "confirmed", "more than 9.9 times is claimed"),
         ({"b": SAE, "margin": 10.1}, "refuted", "more than 10.1 times is claimed"),
-        ({"a": SAE, "b": SC}, "refuted", "is 0.1 times that of"),
+        ({"a": SAE, "b": SC}, "refuted", "SAE's score is 0.1 times sparse coding's"),
         ({"value": 900.0}, "confirmed", "more than 900 is claimed"),
         ({"value": 900.0, "margin": 2.0}, "refuted", "more than 1,800 is claimed"),
         ({"kind": "equivalent", "value": 900.0, "margin": 1.3}, "confirmed", "a factor up to 1.3 from 900 counts as none"),
         ({"kind": "equivalent", "b": SAE, "margin": 9.9}, "refuted", "a factor up to 9.9 counts as none"),
-        ({"kind": "about", "b": SAE, "value": 10.0}, "confirmed", "divided by that of method=sae, is 10 (a new run"),
+        ({"kind": "about", "b": SAE, "value": 10.0}, "confirmed", "sparse coding's score, divided by SAE's, is 10 (a new run"),
         ({"kind": "about", "b": SAE, "low": 9.0, "high": 11.0}, "confirmed", "the original's range is 9 to 11"),
         ({"kind": "about", "b": SAE, "value": 10.2}, "refuted", "the original has 10.2"),
     ],
@@ -467,7 +468,7 @@ def test_growth_by_a_factor() -> None:
     found = [row | {"score": row["hidden"] ** (1.0 + 0.001 * row["seed"])} for row in widths(0.0)]
     verdict = judge(claim("trend", x="hidden", ratio=True, margin=1.9), found)
     assert verdict.status == "confirmed" and verdict.estimate == pytest.approx(2**1.0015)
-    assert "grows by the factor 2 for each doubling of hidden" in verdict.sentence and "more than 1.9 is claimed" in verdict.sentence
+    assert "grows by the factor 2 for each doubling of hidden units" in verdict.sentence and "more than 1.9 is claimed" in verdict.sentence
     down = judge(claim("trend", x="hidden", ratio=True, margin=1.9, direction="down"), found)
     assert down.status == "refuted" and "less than 0.526 is claimed" in down.sentence
 
@@ -519,6 +520,30 @@ def test_rounding_is_no_trend(seeds: int) -> None:
     found = [row | {"score": 0.1 + 0.2 if row["hidden"] > 32 else 0.3} for row in widths(0.0, seeds)]
     verdict = judge(claim("trend", x="hidden"), found)
     assert (verdict.status, verdict.estimate, verdict.effect) == ("not shown", 0.0, None)
+
+
+# Words.
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    ({"b": SAE}, "sparse coding's latent MCC is 0.1 above SAE's ("),
+    ({"a": {"method": "sc", "size": 8}, "b": {"method": "lasso"}},
+     "latent MCC of sparse coding (size = 8) is 0.1 above that of lasso, certified ("),
+    ({"a": {"bias": True}, "b": {"bias": False}}, "latent MCC with bias is 0.1 above that with no bias ("),
+    ({"a": {"method": ["sc", "sae"], "reader": "own"}, "b": {}},
+     "latent MCC of sparse coding or SAE (reader own) is 0.1 above that of all rows ("),
+    ({"a": {"hidden": "none"}, "value": 0.0}, "latent MCC with no hidden units is 0.1 ("),
+    ({"metric": "dictionary_mcc", "a": {}, "value": 0.0}, "dictionary MCC (cosine) is 0.1 ("),
+    ({"metric": "flops", "b": SAE, "ratio": True}, "sparse coding's FLOPs (counted) are 0.1 times SAE's ("),
+    ({"metric": "flops", "b": {"atoms": 16}}, "sparse coding's FLOPs (counted) are 0.1 above those with N = 16 ("),
+    ({"metric": "loss", "kind": "trend", "x": "step", "log": False, "b": SAE},
+     "sparse coding's loss, less SAE's, rises by 0.1 for each unit of training steps ("),
+    ({"metric": "dead", "kind": "trend", "x": "width"}, "sparse coding's dead latents rise by 0.1 for each doubling of measurements M ("),
+])
+def test_a_claim_is_said_as_people_say_it(more: dict[str, Any], says: str) -> None:
+    which = claim(**{"metric": "latent_mcc", **more})
+    verdict = Verdict("", which.kind, which.metric, {}, "not shown", estimate=0.1, n=1)
+    assert sentence(which, verdict, 1).startswith(says)
 
 
 # Many claims.

@@ -16,6 +16,10 @@ from typing import Any, Literal
 
 import altair as alt
 
+from sparsegap.names import CALLED
+from sparsegap.names import called as called
+from sparsegap.names import in_family as in_family
+
 Row = dict[str, Any]
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -101,23 +105,6 @@ METHODS: dict[str, str] = {
 SPARE = ("olive", "slate", "green", "plum", "orange")
 MLP_WIDTHS = ((64, "mint"), (512, "pine"), (float("inf"), "forest"))  # up to so many hidden units
 
-# Other spellings of a family.
-FAMILIES = {"sae_ito": "sae+ito", "sae + ito": "sae+ito", "mlp_h": "mlp", "mlp h=": "mlp", "top_k": "topk"}
-
-# How a method is called in a legend, where its name is not yet what a person would say.
-CALLED = {
-    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there",
-    "prune": "OMP, pruned", "cut": "OMP, cut", "debiased": "lasso, refit", "exhaustive": "all supports", "best": "best found",
-    "lasso": "lasso, certified", "dictionary": "atoms refit", "true": "true atoms", "pca": "PCA",
-    "sae": "SAE", "ito": "ITO", "sae+ito": "SAE + ITO", "sae_ito": "SAE + ITO", "sc": "sparse coding", "sparse_coding": "sparse coding",
-    "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "relu": "ReLU SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE",
-    "prolu": "ProLU SAE",
-    "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
-    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
-    "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
-    "alista": "ALISTA",
-}
-
 
 def light(token: str) -> str:
     """The colour of a token in a spec."""
@@ -140,26 +127,9 @@ def is_listed(method: str) -> bool:
     return method in METHODS or in_family(method)[0] in METHODS
 
 
-def in_family(method: str) -> tuple[str, int | None]:
-    """A method's family and the number at the end of its name: ("mlp", 32) for `mlp32`, `mlp_32` and `MLP 32`."""
-    found = re.fullmatch(r"(.*?)[\s_\-]*(\d{1,9})?", method.lower(), re.DOTALL)
-    family, number = found.groups() if found else (method, None)
-    return FAMILIES.get(family, family), int(number) if number else None
-
-
 def variable(method: str) -> str:
     """The colour of a method as the CSS variable of a page."""
     return f"var(--{token(method)})"
-
-
-def called(method: str) -> str:
-    """What a person calls a method: `mlp32` is "MLP 32", `topk+omp`, read with another, "TopK SAE + OMP"."""
-    first, plus, reader = method.partition("+")
-    if plus and method not in CALLED:
-        return f"{called(first)} + {called(reader)}"
-    family, number = in_family(method)
-    named = CALLED.get(method) or CALLED.get(family)
-    return CALLED.get(method) or (f"{named} {number}" if named and number is not None else named) or method
 
 
 def hue(rows: Sequence[Row], legend: alt.Legend | None = None) -> alt.Color:

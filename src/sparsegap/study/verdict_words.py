@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sparsegap.number_formats import count, significant
 from sparsegap.statistics import ALPHA
 from sparsegap.study.claims import Claim
-from sparsegap.study.observations import selected
+from sparsegap.study.side_words import many, metric_of, that_of, title
 
 if TYPE_CHECKING:
     from sparsegap.study.verdicts import Verdict
@@ -26,25 +26,25 @@ def _figure(value: float | None) -> str:
     return significant(value, 3)
 
 
-def _side(metric: str, side: str) -> str:
-    return f"{metric} of {side}" if side else metric
-
-
 def _seen(claim: Claim, verdict: Verdict) -> str:
-    estimate = verdict.estimate or 0.0
-    a = _side(claim.metric, selected(claim.a))
-    joined = ", divided by that of" if claim.ratio else ", less that of"
-    subject = a if claim.b is None else f"{a}{joined} {selected(claim.b) or 'all rows'},"
+    estimate, plural = verdict.estimate or 0.0, many(claim.metric)
+    a, be = metric_of(claim.metric, claim.a), "are" if plural else "is"
+    b = None if claim.b is None else that_of(claim.b, plural)
+    subject = a if b is None else f"{a}, {'divided by' if claim.ratio else 'less'} {b},"
     if claim.kind == "trend":
-        step = f"each doubling of {claim.x}" if claim.log else f"each unit of {claim.x}"
-        if claim.ratio:
-            return f"{subject} grows by the factor {_figure(estimate)} for {step}"
-        return f"{subject} {'rises' if estimate >= 0 else 'falls'} by {_figure(abs(estimate))} for {step}"
-    if claim.b is None or claim.kind == "about":
-        return f"{subject} is {_figure(estimate)}"
+        return f"{subject} {_course(claim, estimate, plural)}"
+    if b is None or claim.kind == "about":
+        return f"{subject} {be} {_figure(estimate)}"
     if claim.ratio:
-        return f"{a} is {_figure(estimate)} times that of {selected(claim.b) or 'all rows'}"
-    return f"{a} is {_figure(abs(estimate))} {'above' if estimate >= 0 else 'below'} that of {selected(claim.b) or 'all rows'}"
+        return f"{a} {be} {_figure(estimate)} times {b}"
+    return f"{a} {be} {_figure(abs(estimate))} {'above' if estimate >= 0 else 'below'} {b}"
+
+
+def _course(claim: Claim, estimate: float, plural: bool) -> str:
+    step, s = f"each {'doubling' if claim.log else 'unit'} of {title(str(claim.x))}", "" if plural else "s"
+    if claim.ratio:
+        return f"grow{s} by the factor {_figure(estimate)} for {step}"
+    return f"{'rise' if estimate >= 0 else 'fall'}{s} by {_figure(abs(estimate))} for {step}"
 
 
 def _evidence(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:

@@ -1,0 +1,78 @@
+"""What columns, their values and methods are called for people: on axes, in tables, in the sentence of a claim."""
+
+from __future__ import annotations
+
+import re
+
+from sparsegap.number_formats import count, significant
+
+TITLES = {
+    "step": "training steps", "seconds": "seconds", "samples": "training samples", "epoch": "epochs",
+    "flops": "FLOPs, counted", "flops_paper": "FLOPs, the paper's formulas", "flops_train": "FLOPs of training",
+    "flops_inference": "FLOPs a sample at inference", "flops_total": "FLOPs in total",
+    "latent_mcc": "latent MCC", "dictionary_mcc": "dictionary MCC, cosine", "dictionary_pearson": "dictionary MCC, the paper's Pearson",
+    "l0": "active latents a sample (L0)", "l1": "l1 weight", "l1_norm": "L1 norm of a sample's latents",
+    "fvu": "fraction of variance unexplained", "mse": "mean squared error",
+    "loss": "loss", "support_f1": "support F1", "support_precision": "support precision", "support_recall": "support recall",
+    "exact_support": "samples with the exact support", "dead": "dead latents", "objective_gap": "objective above the optimum",
+    "atoms": "sources N", "width": "measurements M", "active": "active sources K", "hidden": "hidden units", "l1_weight": "l1 weight",
+    "penalty": "penalty λ", "depth": "unrolled steps", "coherence": "coherence",
+}  # fmt: skip
+SYMBOLS = {"atoms": "N", "width": "M", "active": "K", "model_atoms": "model N", "hidden": "hidden units", "penalty": "λ", "coherence": "μ"}
+SMALL_COUNT = 100_000  # larger numbers are written with a prefix
+# Other spellings of a family.
+FAMILIES = {"sae_ito": "sae+ito", "sae + ito": "sae+ito", "mlp_h": "mlp", "mlp h=": "mlp", "top_k": "topk"}
+# How a method is called in a legend, where its name is not yet what a person would say.
+CALLED = {
+    "encoder": "the encoder", "refit": "amplitudes refit", "htp": "hard thresholding", "omp": "OMP", "warm": "OMP from there",
+    "prune": "OMP, pruned", "cut": "OMP, cut", "debiased": "lasso, refit", "exhaustive": "all supports", "best": "best found",
+    "lasso": "lasso, certified", "dictionary": "atoms refit", "true": "true atoms", "pca": "PCA",
+    "sae": "SAE", "ito": "ITO", "sae+ito": "SAE + ITO", "sae_ito": "SAE + ITO", "sc": "sparse coding", "sparse_coding": "sparse coding",
+    "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "relu": "ReLU SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE",
+    "prolu": "ProLU SAE",
+    "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
+    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
+    "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
+    "alista": "ALISTA",
+}
+
+
+def column_title(name: str) -> str:
+    """A column as the title of an axis."""
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def value_label(name: str, value: object) -> str:
+    """A column's value where it stands alone: "corrected", "N = 16", "bias", "no bias"."""
+    words = SYMBOLS.get(name, name.replace("_", " "))
+    if isinstance(value, bool):
+        return words if value else f"no {words}"
+    if isinstance(value, int | float):
+        return f"{words} = {number_label(value)}"
+    if name == "method":
+        return called(str(value))
+    if value is None:
+        return "" if name == "variant" else f"no {words}"
+    return str(value)
+
+
+def number_label(value: float) -> str:
+    """A setting as people write it: 16, 1,024, 0.01."""
+    return count(value) if float(value).is_integer() and abs(value) < SMALL_COUNT else significant(value, 3)
+
+
+def called(method: str) -> str:
+    """What a person calls a method: `mlp32` is "MLP 32", `topk+omp`, read with another, "TopK SAE + OMP"."""
+    first, plus, reader = method.partition("+")
+    if plus and method not in CALLED:
+        return f"{called(first)} + {called(reader)}"
+    family, number = in_family(method)
+    named = CALLED.get(method) or CALLED.get(family)
+    return CALLED.get(method) or (f"{named} {number}" if named and number is not None else named) or method
+
+
+def in_family(method: str) -> tuple[str, int | None]:
+    """A method's family and the number at the end of its name: ("mlp", 32) for `mlp32`, `mlp_32` and `MLP 32`."""
+    found = re.fullmatch(r"(.*?)[\s_\-]*(\d{1,9})?", method.lower(), re.DOTALL)
+    family, number = found.groups() if found else (method, None)
+    return FAMILIES.get(family, family), int(number) if number else None
