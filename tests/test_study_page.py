@@ -19,9 +19,10 @@ from sparsegap.cli import application
 from sparsegap.drawing.still import rows_of
 from sparsegap.errors import InputError
 from sparsegap.study import page as study_page
-from sparsegap.study.page import FILES, page, write_page
+from sparsegap.study.page import FILES, claims_shown, page, write_page
 from sparsegap.study.plan import Plan
 from sparsegap.study.records import Records
+from sparsegap.study.verdicts import Verdict
 
 TOML = """
 title = "Both unknown"
@@ -102,6 +103,29 @@ def test_claims_come_first_with_both_variants_side_by_side(seen: Page) -> None:
     assert "2 confirmed" in words
     assert re.search(r"\+0\.1\d+ latent MCC; 0\.\d+ to 0\.\d+; d_z = ", words)
     assert "3 pairs by seed" in words  # the sentence of the verdict
+
+
+def test_many_verdicts_of_a_claim_are_a_table_with_a_column_a_variant() -> None:
+    judged = [
+        Verdict("It holds", "greater", "latent_mcc", {"variant": variant, "active": active}, "confirmed", f"Sentence {variant} {active}.")
+        for variant in ("faithful", "corrected") for active in (1, 2, 3, 4)
+    ]  # fmt: skip
+    claim, = claims_shown(judged)
+    assert claim.variants == ["faithful", "corrected"]
+    assert [(value, [each is not None and each.sentence for each in cells]) for value, cells in claim.table][1] == (
+        "K = 2", ["Sentence faithful 2.", "Sentence corrected 2."])
+    assert claims_shown(judged[:6])[0].table == []
+    assert claims_shown([*judged, judged[0]])[0].table == []  # no verdict is dropped
+
+
+def test_a_table_of_verdicts_on_the_page(tmp_path: Path) -> None:
+    rows = [row | {"active": k} for k in (1, 2, 3, 4) for row in trained(["sae", "sc"], steps=1).rows]
+    claim = "[[claims]]" + TOML.split("[[claims]]")[1] + 'each = ["active"]\n'
+    records = Records(rows, "Many", study="many", setting="quick")
+    seen = Page(page(stored(tmp_path / "many", records, TOML.split("[[figures]]")[0] + claim)))
+    assert seen.count("tr") >= 5 and "The 8 verdicts as sentences" in seen.text()
+    classes = [given.get("class") or "" for _, given in seen.elements]
+    assert "claims provisional" in classes and not any(name.startswith("verdict ") for name in classes)
 
 
 def test_large_figures_have_a_prefix() -> None:

@@ -39,6 +39,7 @@ PAGE_FILE, FIGURES = "page.html", "figures"
 FILES = ("json", "svg", "pdf", "csv")
 STATUSES = ("confirmed", "refuted", "not shown")
 LARGE = 1e6
+MOST_BLOCKS = 6  # verdicts of a claim that each have a block of their own; more go into a table
 MOST_ROWS = 200  # of a table on the page; the CSV has all
 
 
@@ -66,14 +67,30 @@ class VerdictShown:
     figure: str
     interval: str
     sentence: str
+    value: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True)
 class ClaimShown:
-    """A claim with its verdicts side by side."""
+    """A claim with its verdicts side by side; of many the table: a row a value of the columns judged apart, a column a variant."""
 
     says: str
     verdicts: list[VerdictShown]
+
+    @property
+    def variants(self) -> list[str]:
+        """The columns of the table."""
+        return list(dict.fromkeys(verdict.variant for verdict in self.verdicts))
+
+    @property
+    def table(self) -> list[tuple[str, list[VerdictShown | None]]]:
+        """The rows of the table, none where the verdicts are few enough to stand by themselves, or two would share a cell."""
+        cells = {(verdict.value, verdict.variant): verdict for verdict in self.verdicts}
+        if len(self.verdicts) <= MOST_BLOCKS or len(cells) < len(self.verdicts):
+            return []
+        values = dict.fromkeys(verdict.value for verdict in self.verdicts)
+        return [(value, [cells.get((value, variant)) for variant in self.variants]) for value in values]
 
 
 @dataclass(frozen=True)
@@ -233,15 +250,17 @@ def tally(judged: Sequence[Verdict]) -> dict[str, int]:
 
 
 def _verdict_shown(verdict: Verdict) -> VerdictShown:
-    place = ", ".join(value_label(name, value) for name, value in verdict.where.items() if value not in (None, NONE))
+    words = {name: value_label(name, value) for name, value in verdict.where.items() if value not in (None, NONE)}
+    place, variant = ", ".join(words.values()), words.pop("variant", "")
+    apart = {"value": ", ".join(words.values()), "variant": variant}
     if verdict.estimate is None:
-        return VerdictShown(verdict.status, place, "", "", verdict.sentence)
+        return VerdictShown(verdict.status, place, "", "", verdict.sentence, **apart)
     compared = verdict.design in ("paired", "unpaired", "slopes")
     sign = "" if not compared else "×" if verdict.ratio else "+" if verdict.estimate > 0 else ""
     parts = [column_title(verdict.metric)]
     parts += [] if verdict.low is None or verdict.high is None else [f"{_figure(verdict.low)} to {_figure(verdict.high)}"]
     parts += [] if verdict.effect is None else [f"{verdict.effect_name} = {significant(verdict.effect)}"]
-    return VerdictShown(verdict.status, place, f"{sign}{_figure(verdict.estimate)}", "; ".join(parts), verdict.sentence)
+    return VerdictShown(verdict.status, place, f"{sign}{_figure(verdict.estimate)}", "; ".join(parts), verdict.sentence, **apart)
 
 
 def _figure(value: float) -> str:
