@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,17 @@ from sparsegap.study.provenance import processor
 from sparsegap.study.records import Records
 from sparsegap.study.store import TRIALS, read_trials
 from sparsegap.study.work import Outcome, Task, compute, rows_of
-from sparsegap.study.workers import Event, in_this_process
+from sparsegap.study.workers import Event
 
 LOGGED = PLAIN + 'settings.log = "LOG"\n'
 DRAW = importlib.import_module("sparsegap.commands.run")._draw
+
+
+def in_this_process(tasks: Sequence[Task], jobs: int = 1) -> Iterator[Event | None]:
+    """Compute tasks one after the other here; threads are whatever this process has."""
+    for task in tasks:
+        yield Event(task)
+        yield Event(task, compute(task))
 
 
 @pytest.fixture

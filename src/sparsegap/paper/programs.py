@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,19 +31,6 @@ from sparsegap.paper.threads import one_thread_a_product
 Unit = Literal["faithful", "projected", "free"]
 Loss = Literal["reconstruction", "cosine", "squares"]
 COLD = -10.0  # logarithm of the codes that sparse coding begins with
-
-
-class Program(Protocol):
-    """Runs that are trained together. taken: steps so far."""
-
-    taken: int
-
-    def advance(self, steps: int) -> None:
-        """So many steps of every run."""
-
-    @property
-    def atoms(self) -> Tensor:
-        """(r, m, d) at norm 1."""
 
 
 class Network:

@@ -56,13 +56,6 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[Event | None]:
             worker.stop()
 
 
-def in_this_process(tasks: Sequence[Task], jobs: int = 1) -> Iterator[Event | None]:
-    """Compute tasks one after the other here, as tests do; threads are whatever this process has."""
-    for task in tasks:
-        yield Event(task)
-        yield Event(task, compute(task))
-
-
 class _Worker:
     """A process, the pipe to it, and what it is computing."""
 

@@ -17,7 +17,7 @@ from sparsegap.problem import KSparse, Lasso
 from sparsegap.solve import EXHAUSTIVE_SUPPORTS, Solution, solve
 from sparsegap.theorem.columns import columns
 from sparsegap.theorem.reading import LinearNonlinear, read
-from sparsegap.theorem.record import Answer, Signs, Singular, TheoremRecord, WorstInput
+from sparsegap.theorem.record import Answer, Singular, TheoremRecord, WorstInput
 from sparsegap.theorem.signs import sign_pattern
 from sparsegap.theorem.spectrum import Spectrum, affine_spectrum, spectrum
 from sparsegap.theorem.worst import Input, inputs, worst_input
@@ -63,7 +63,7 @@ def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = No
     products = (dictionary.atoms.to(reading.weight) @ reading.weight.T).tolist() if dictionary.n_atoms <= SHOWN else None
     return TheoremRecord(
         **about, spectra=[_of_values(reading, used, size), *_of_codes(reading.encoder, used, size)], size=size, size_from=size_from,
-        judged=worst.latents, pairs=worst.pairs, signs=Signs(**asdict(sign_pattern(found))), one=one, two=two, universal=worst.universal,
+        judged=worst.latents, pairs=worst.pairs, signs=sign_pattern(found), one=one, two=two, universal=worst.universal,
         lower=worst.lower, upper=worst.upper, exact=worst.exact, tried=worst.tried, answers=answers,
         products=products, seconds=time.perf_counter() - began,
     )

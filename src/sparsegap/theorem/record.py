@@ -21,7 +21,12 @@ class Singular:
 
 @dataclass(frozen=True)
 class Signs:
-    """See `signs.SignPattern`."""
+    """Of the values that latents get from single sources of size 1.
+
+    others: how many pairs of a latent and another source; positive: the share of them above 0. Exactness on single sources needs none;
+    exactness on two at once then needs all of them 0, which rank forbids. largest, typical: of |Π| off the diagonal, the latter its root
+    mean square. own_low, own, own_high: least, mean and largest of the diagonal, which must be 1.
+    """
 
     others: int
     positive: float
