@@ -74,8 +74,7 @@ class Correlations:
     """
 
     def __init__(self, found: Codes, truth: Codes) -> None:
-        if len(found) != len(truth):
-            raise InputError(f"the codes are of {len(found)} samples, but the true codes of {len(truth)}; they must be of the same samples")
+        require_same_samples(found, truth)
         ours, theirs = columns(found), columns(truth)
         self.found, self.truth = Moments.of(ours), Moments.of(theirs)
         self._waiting = [(ours, theirs)]
@@ -173,6 +172,22 @@ class Correlations:
             folded[rows] = self._products(rows)
         self._folded = folded
         self._waiting = Correlations.none(self.shape[1], self.shape[0])._waiting
+
+
+def require_same_samples(found: Codes, truth: Codes) -> None:
+    """Raise InputError for codes of different numbers of samples."""
+    if len(found) != len(truth):
+        raise InputError(f"the codes are of {len(found)} samples, but the true codes of {len(truth)}; they must be of the same samples")
+
+
+def paired(found: Codes, truth: Codes, latents: Integers | None, features: Integers | None) -> tuple[Integers, Integers]:
+    """(p,) latents and (p,) features, all in their order where None. Raises InputError for other samples, or unlike numbers of the two."""
+    require_same_samples(found, truth)
+    latents = np.arange(found.n_atoms) if latents is None else latents
+    features = np.arange(truth.n_atoms) if features is None else features
+    if len(latents) != len(features):
+        raise InputError(f"{len(latents)} latents cannot be paired with {len(features)} features: give as many of each")
+    return latents, features
 
 
 def columns(codes: Codes) -> Columns:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsegap.codes import Codes
-from sparsegap.correlations import columns
-from sparsegap.errors import InputError
+from sparsegap.correlations import columns, paired
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -61,12 +60,7 @@ def auroc(found: Codes, truth: Codes, *, latents: Integers | None = None, featur
     Costs a sort of the n·k active slots and about 60 bytes of memory for each; ranks do not add up, so it needs the codes of all samples.
     Raises InputError as `feature_f1` does. Source: Hanley & McNeil (1982), doi:10.1148/radiology.143.1.7063747.
     """
-    if len(found) != len(truth):
-        raise InputError(f"the codes are of {len(found)} samples, but the true codes of {len(truth)}; they must be of the same samples")
-    latents = np.arange(found.n_atoms) if latents is None else latents
-    features = np.arange(truth.n_atoms) if features is None else features
-    if len(latents) != len(features):
-        raise InputError(f"{len(latents)} latents cannot be paired with {len(features)} features: give as many of each")
+    latents, features = paired(found, truth, latents, features)
     pair, sample, height = _entries(_chosen(found, latents))
     place, other, _ = _entries(_chosen(truth, features))
     n = len(found)

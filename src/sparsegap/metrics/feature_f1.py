@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsegap.codes import Codes
-from sparsegap.errors import InputError
+from sparsegap.correlations import columns, paired
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -53,12 +53,7 @@ def feature_f1(found: Codes, truth: Codes, *, latents: Integers | None = None, f
     features=match.nearest. One to one: latents=match.partner, features=arange(m_truth). Costs n·k for what is active, nothing (n, m).
     Raises InputError for codes of different numbers of samples, or of atoms where no pairs are given.
     """
-    if len(found) != len(truth):
-        raise InputError(f"the codes are of {len(found)} samples, but the true codes of {len(truth)}; they must be of the same samples")
-    latents = np.arange(found.n_atoms) if latents is None else latents
-    features = np.arange(truth.n_atoms) if features is None else features
-    if len(latents) != len(features):
-        raise InputError(f"{len(latents)} latents cannot be paired with {len(features)} features: give as many of each")
+    latents, features = paired(found, truth, latents, features)
     ours, theirs = _active(found), _active(truth)[:, features]
     own = ours[:, np.maximum(latents, 0)]
     exists = latents >= 0
@@ -68,11 +63,9 @@ def feature_f1(found: Codes, truth: Codes, *, latents: Integers | None = None, f
 
 def _active(codes: Codes) -> Any:
     """(n, m) scipy sparse, 1 where active."""
-    from scipy.sparse import csc_array
-
-    active = codes.active.cpu().numpy()
-    rows = np.nonzero(active)[0]
-    return csc_array((np.ones(len(rows)), (rows, codes.indices.cpu().numpy()[active])), shape=(len(codes), codes.n_atoms))
+    taken = columns(codes).tocsc()
+    taken.data[:] = 1
+    return taken
 
 
 def _mean(part: Floats, whole: Floats) -> float:
