@@ -21,8 +21,8 @@ from tests.conftest import DICTIONARIES, WIDTH
 from torch import Tensor
 
 from sparsegap import Codes, Dictionary, KSparse, Lasso, registry, solve
-from sparsegap.amplitudes import best_amplitudes
 from sparsegap.conventions import weight
+from sparsegap.solving.amplitudes import best_amplitudes
 
 K = 4
 N = 15

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sparsegap.batched_working_sets import BatchedWorkingSets
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate, solve
 from sparsegap.solvers.coordinate_descent import steps
+from sparsegap.solving.batched_working_sets import BatchedWorkingSets
 from test_coordinate_descent import KINDS, atoms_of, fraction_of_largest, samples
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsegap.batched import BatchedPursuit
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.problem import KSparse
 from sparsegap.screen import Screen
 from sparsegap.solve import solve
+from sparsegap.solving.batched import BatchedPursuit
 
 M, D, K, N = 1200, 48, 8, 40
 

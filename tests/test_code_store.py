@@ -88,7 +88,7 @@ def test_an_option_that_is_new_is_another_request(tmp_path: Path) -> None:
 
 def test_activations_are_no_codes(tmp_path: Path) -> None:
     write(tmp_path / "codes", 25)
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     with pytest.raises(InputError, match="not a manifest of recorded activations"):
         open_activations(tmp_path / "codes")

@@ -24,7 +24,7 @@ from sparsegap.fit.folder import LOG, STATE
 from sparsegap.fit.held_out import HeldOut
 from sparsegap.fit.streams import Recording
 from sparsegap.learning.learner import Batch
-from sparsegap.readers import open_activations
+from sparsegap.recordings import open_activations
 
 __all__ = ["tiny"]
 
@@ -93,7 +93,7 @@ def test_several_runs_killed_at_any_moment(tiny: type[Tiny], tmp_path: Path, mon
 def test_kill_9_of_a_process(name: str, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", sparse_data().numpy())
     request = SMALL | {"steps": 1500 if name == "topk" else 200}
-    code = (f"from sparsegap.fit import fit; from sparsegap.readers import open_activations; "
+    code = (f"from sparsegap.fit import fit; from sparsegap.recordings import open_activations; "
             f"fit({name!r}, open_activations({str(tmp_path / 'x.npy')!r}), out={str(tmp_path / 'killed')!r}, keep_every=10, **{request!r})")
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120

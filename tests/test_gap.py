@@ -337,7 +337,7 @@ def test_gap_is_at_the_root() -> None:
 def test_a_real_sae(shared_data: Path) -> None:
     """The SAE of a real model: more than a quarter of its error is the encoder's, as a slow sketch found on these very rows."""
     from sparsegap.checkpoints import open_checkpoint
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     sae = open_checkpoint(shared_data / "sae")
     test = open_activations(shared_data / "test.safetensors").load(2048)

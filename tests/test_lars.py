@@ -8,9 +8,9 @@ import torch
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
-from sparsegap.path import lasso_path
 from sparsegap.problem import Lasso
 from sparsegap.solve import Reason, solve
+from sparsegap.solving.path import lasso_path
 from test_coordinate_descent import KINDS, atoms_of, fraction_of_largest, samples
 
 

@@ -13,12 +13,12 @@ from tests.conftest import ATOMS, DICTIONARIES, WIDTH, coherent, duplicated, uni
 from torch import Tensor
 
 from sparsegap import Codes, Dictionary, InputError, KSparse, Lasso, solve
-from sparsegap.amplitudes import best_amplitudes
 from sparsegap.cost import Counter
-from sparsegap.feasible import feasible
-from sparsegap.gradient import least_squares_gradient
 from sparsegap.problem import Proof
 from sparsegap.screen import Screen
+from sparsegap.solving.amplitudes import best_amplitudes
+from sparsegap.solving.feasible import feasible
+from sparsegap.solving.gradient import least_squares_gradient
 
 every_dictionary = pytest.mark.parametrize("make", DICTIONARIES)
 signs = pytest.mark.parametrize("nonnegative", [True, False], ids=["nonnegative", "signed"])

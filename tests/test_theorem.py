@@ -24,9 +24,9 @@ from sparsegap.encoders.relu import ReLU
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
 from sparsegap.problem import Problem
+from sparsegap.theorem.affine_gate import LinearNonlinear, read
 from sparsegap.theorem.bound import least_worst_error, welch
 from sparsegap.theorem.columns import columns
-from sparsegap.theorem.reading import LinearNonlinear, read
 from sparsegap.theorem.signs import sign_pattern
 from sparsegap.theorem.worst import inputs, worst_input
 

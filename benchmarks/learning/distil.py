@@ -37,7 +37,7 @@ from sparsegap.learning.autoencoder import Autoencoder
 from sparsegap.learning.warm_start import begin_as, settle_layers
 from sparsegap.metrics.support import support
 from sparsegap.problem import KSparse
-from sparsegap.readers import open_activations
+from sparsegap.recordings import open_activations
 from sparsegap.solve import solve
 
 BLOCK, TIMED, REPEATS, FIRST_ROWS = 2048, 2048, 7, 1024

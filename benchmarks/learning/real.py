@@ -20,7 +20,7 @@ from sparsegap.encoder import Iterative
 from sparsegap.fit import fit
 from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.problem import KSparse
-from sparsegap.readers import open_activations
+from sparsegap.recordings import open_activations
 
 ATOMS, K, HELD_OUT = 4096, 32, 2048
 RUNS = {"topk": (900, 1024), "online": (240, 2048)}

@@ -37,7 +37,7 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Encoder
 from sparsegap.learning.learner import Batch, Task
-from sparsegap.path import lasso_path
+from sparsegap.solving.path import lasso_path
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.recovery import recovery
 from sparsegap.registry import member

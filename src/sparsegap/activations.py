@@ -1,6 +1,6 @@
 """Recorded activations: the one interface that everything reading activations works against, and the store that `collect` writes.
 
-`open_activations(path)` (readers.py) opens our own folders and those of other projects as `Activations`: parts read one at a time,
+`open_activations(path)` (recordings.py) opens our own folders and those of other projects as `Activations`: parts read one at a time,
 float32, checked for NaN and Inf, with the context of every row where it is known.
 """
 

@@ -187,7 +187,7 @@ def real_data(sae: Path | None, activations: Path | None, rows: int = 2048, k: i
     if sae is None or activations is None:
         raise InputError("a real dictionary needs both --sae and --activations")
     from sparsegap.checkpoints import open_dictionary
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     dictionary = open_dictionary(sae)
     x = open_activations(activations).load(rows).activations

@@ -51,8 +51,8 @@ def encode(
     split: Split = "train",
 ) -> None:
     """Write the sparse codes of recorded activations by any method, with what is proven of them."""
-    from sparsegap.readers import open_activations
     from sparsegap.recode import Coding, recode
+    from sparsegap.recordings import open_activations
 
     recording = open_activations(activations, split)
     encoder, dictionary = _opened(source, recording, needs_encoder=start == "encoder" or method == "encoder")

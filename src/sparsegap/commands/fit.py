@@ -99,7 +99,7 @@ def _data(activations: Path | None, source: str | None) -> Any:
         from sparsegap.source import parse_source
 
         return parse_source(source)
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     return open_activations(str(activations))
 
@@ -108,7 +108,7 @@ def _require_width(test: Path | None, session: Session) -> None:
     """What is measured at the end is looked at before the beginning."""
     if test is None:
         return
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     width = open_activations(test, "test").d
     if width != session.data.stream.width:
@@ -212,7 +212,7 @@ def _figures(plan: Plan, made: Checkpoint, source: Source | None, test: Path | N
         found["FVU held out"] = f"{told['held_out_fvu']:.3f}"
     if test is not None:
         from sparsegap.fit.held_out import unexplained
-        from sparsegap.readers import open_activations
+        from sparsegap.recordings import open_activations
 
         reader, rows = _reader(plan, made), open_activations(test, "test")
         found[f"FVU on {test}"] = f"{unexplained(made, rows, reader):.3f}"

@@ -57,7 +57,7 @@ def gap(
     from sparsegap.code_store import dictionary_sha256
     from sparsegap.gap import gap as measure
     from sparsegap.gap_record import claim
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     opened, judged = open_checkpoint(sae), open_activations(activations, "test")
     fitted = open_activations(train) if train else None

@@ -44,7 +44,7 @@ def _is_checkpoint(path: Path) -> bool:
 def _of_checkpoint(path: Path, activations: Path | None, k: int | None) -> list[Finding]:
     from sparsegap.checkpoints import open_checkpoint
     from sparsegap.diagnosis import diagnose, diagnose_use
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     opened = open_checkpoint(path)
     findings = diagnose(opened.dictionary, k if k is not None else getattr(opened.encoder, "k", None))

@@ -56,7 +56,7 @@ def _of_checkpoint(path: Path, activations: Path | None, size: float | None) -> 
     opened = open_checkpoint(path)
     x = None
     if activations is not None:
-        from sparsegap.readers import open_activations
+        from sparsegap.recordings import open_activations
 
         given = open_activations(activations, "test")
         opened.check(given)

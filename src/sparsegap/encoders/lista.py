@@ -11,7 +11,7 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, above, at, largest, largest_only, parameter
 from sparsegap.errors import InputError
-from sparsegap.gradient import shrink
+from sparsegap.solving.gradient import shrink
 
 
 class LISTA(Amortised):

@@ -9,8 +9,8 @@ from sparsegap.paper.course import COLUMNS as MEASURED
 from sparsegap.paper.course import Row, Runs, logged, prices, rows, weights
 from sparsegap.paper.data import Distribution, toy
 from sparsegap.paper.learning import Codes, Learning, Method
+from sparsegap.paper.new_codes import Inference
 from sparsegap.paper.programs import Unit
-from sparsegap.paper.reading import Inference
 
 VERSION = 1
 COLUMNS = (*MEASURED, "penalty")

@@ -12,10 +12,10 @@ from sparsegap.cost import Counter, epu_seconds, measure
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, Encoder
 from sparsegap.errors import InputError
-from sparsegap.reading import READINGS, reading
 from sparsegap.recovery import recovery
 from sparsegap.registry import names as names_of
 from sparsegap.source import Source, parse_source
+from sparsegap.ways_to_read import READINGS, reading
 
 VERSION = 1
 Row = dict[str, Any]
@@ -54,7 +54,7 @@ def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "lear
     source: as `sparsegap fit --source` takes it, "uniform:atoms=1000,width=200,active=20"; its seed is the trial's.
     learner: an encoder ("topk") or, where the dictionary is learned, a learner ("online"). scenario: "learned", both unknown; "known", the
     encoder on the true atoms; "distilled", the same from OMP's codes; "supervised", from the true codes; "truth": true atoms and nothing
-    learned. readers: ways to read the atoms, by default the encoder's own where there is one, else omp; see `sparsegap.reading`.
+    learned. readers: ways to read the atoms, by default the encoder's own where there is one, else omp; see `sparsegap.ways_to_read`.
     k: active atoms, by default the source's. model_atoms: size of the learned dictionary, by default the source's. options: of the
     learner, name=value. test: held-out samples. name: what to call the learner in the column `method`. One row a seed and reader;
     flops_inference, seconds_inference: of one sample, operations counted and seconds measured apart; epu: seconds in units of a float32

@@ -11,8 +11,8 @@ from sparsegap.paper.course import COLUMNS as MEASURED
 from sparsegap.paper.course import Row, Runs, Scores, Watch, follow, logged, prices, rows, weights
 from sparsegap.paper.data import Distribution, Toy, toy
 from sparsegap.paper.flops import Bill, counted_bill, paper_bill
+from sparsegap.paper.new_codes import gaps
 from sparsegap.paper.programs import Network, SparseCodes
-from sparsegap.paper.reading import gaps
 
 VERSION = 1
 COLUMNS = (*MEASURED, "penalty", "objective_gap")

@@ -12,8 +12,8 @@ from sparsegap.errors import InputError
 from sparsegap.paper.course import CHOSEN_BY, SCORES, Curves, Row, Runs, logged
 from sparsegap.paper.data import Distribution, toy
 from sparsegap.paper.learning import Codes, Learning, Method
+from sparsegap.paper.new_codes import Inference
 from sparsegap.paper.programs import Unit
-from sparsegap.paper.reading import Inference
 
 VERSION = 2
 COLUMNS = ("kind", "method", "steps_taken", "l1", "penalty", "level", "active_latents", "dictionary_mcc", "dictionary_pearson",

@@ -79,7 +79,7 @@ def flops(**options: Any) -> float:
 
 def _sides(path: str, method: str, atoms: int, k: int, steps: int, batch: int, limit: int, seed: int) -> tuple[Side, Side, Dictionary]:
     from sparsegap.fit import fit
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     recording = open_activations(path).load(limit)
     if recording.tokens is None:

@@ -208,7 +208,7 @@ def _activations(data: Data, held_out: bool = False) -> Activations:
         return Activations.of(data)
     if isinstance(data, Activations):
         return data
-    from sparsegap.readers import open_activations
+    from sparsegap.recordings import open_activations
 
     return open_activations(data, "test" if held_out else "train")
 

@@ -12,8 +12,8 @@ from sparsegap.errors import InputError
 from sparsegap.paper.course import Curves, Runs, Watch, follow
 from sparsegap.paper.data import Toy
 from sparsegap.paper.flops import Bill, counted_bill, paper_bill
+from sparsegap.paper.new_codes import Inference, Reader
 from sparsegap.paper.programs import Network, SparseCodes, Unit
-from sparsegap.paper.reading import Inference, Reader
 
 Method = Literal["sae", "mlp", "sc", "sae+ito"]
 Codes = Literal["exponential", "descent"]

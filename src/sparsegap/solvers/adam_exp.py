@@ -8,10 +8,10 @@ from torch import Tensor
 
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
-from sparsegap.gradient import dense_start, least_squares_gradient
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
+from sparsegap.solving.gradient import dense_start, least_squares_gradient
 
 COLD = -10.0
 BETA1, BETA2 = 0.9, 0.999

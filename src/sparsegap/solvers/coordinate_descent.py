@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from sparsegap.batched_working_sets import BatchedWorkingSets
 from sparsegap.codes import Codes
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
-from sparsegap.working_sets import WorkingSets
+from sparsegap.solving.batched_working_sets import BatchedWorkingSets
+from sparsegap.solving.working_sets import WorkingSets
 
 
 def coordinate_descent(

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from sparsegap.codes import Codes
-from sparsegap.gradient import dense_start, least_squares_gradient, shrink, step_length
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
+from sparsegap.solving.gradient import dense_start, least_squares_gradient, shrink, step_length
 
 
 def fista(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, restart: bool = True) -> Iterator[Iterate]:

@@ -11,8 +11,8 @@ from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
 from sparsegap.screen import Screen
-from sparsegap.slots import Slots, best_atoms, negligible
 from sparsegap.solve import Iterate
+from sparsegap.solving.slots import Slots, best_atoms, negligible
 
 
 def gradient_pursuit(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, steps: int | None = None) -> Iterator[Iterate]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from sparsegap.codes import Codes
-from sparsegap.gradient import dense_start, least_squares_gradient, shrink, step_length
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
+from sparsegap.solving.gradient import dense_start, least_squares_gradient, shrink, step_length
 
 
 def ista(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen) -> Iterator[Iterate]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from sparsegap.codes import Codes
-from sparsegap.path import follow_path
 from sparsegap.problem import Lasso
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
+from sparsegap.solving.path import follow_path
 
 EXACT_BELOW = 1e-5
 
@@ -21,7 +21,7 @@ def lars(problem: Lasso, x: Tensor, start: Codes | None, screen: Screen, *, max_
     As many steps as atoms join or leave, each k·m FLOPs from a Gram matrix, 2·m·d by a pass over the atoms where it would exceed the
     memory budget: exact and independent of the coherence, but for large dictionaries dearer than coordinate descent. A start is of
     no use to it.
-    max_steps: where a path is cut; the certificate then says how far it came. `sparsegap.path.lasso_path` gives many λ from one run.
+    max_steps: where a path is cut; the certificate then says how far it came. `lasso_path` (solving/path.py) gives many λ from one run.
     Sources: Osborne, Presnell & Turlach (2000), doi:10.1093/imanum/20.3.389; Efron et al. (2004), doi:10.1214/009053604000000067.
     """
     exact = screen.tolerance < EXACT_BELOW and problem.dictionary.atoms.element_size() < 8

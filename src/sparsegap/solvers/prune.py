@@ -9,9 +9,9 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse
-from sparsegap.pursuit import blocks, pursuit
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
+from sparsegap.solving.pursuit import blocks, pursuit
 
 
 def prune(problem: KSparse, x: Tensor, start: Codes | None, screen: Screen, *, extra: int = 16, candidates: int = 48) -> Iterator[Iterate]:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from sparsegap import cost
-from sparsegap.amplitudes import best_amplitudes
 from sparsegap.codes import Codes
 from sparsegap.errors import InputError
-from sparsegap.feasible import feasible
 from sparsegap.problem import KSparse
-from sparsegap.pursuit import Pursuit, blocks
 from sparsegap.screen import Screen
 from sparsegap.solve import Iterate
+from sparsegap.solving.amplitudes import best_amplitudes
+from sparsegap.solving.feasible import feasible
+from sparsegap.solving.pursuit import Pursuit, blocks
 
 IMPROVEMENT = 1e-7
 SWAP = 1.6

@@ -15,8 +15,8 @@ from sparsegap.encoder import Amortised
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.solve import EXHAUSTIVE_SUPPORTS, Solution, solve
+from sparsegap.theorem.affine_gate import LinearNonlinear, read
 from sparsegap.theorem.columns import columns
-from sparsegap.theorem.reading import LinearNonlinear, read
 from sparsegap.theorem.record import Answer, Singular, TheoremRecord, WorstInput
 from sparsegap.theorem.signs import sign_pattern
 from sparsegap.theorem.spectrum import Spectrum, affine_spectrum, spectrum

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
-from sparsegap.theorem.reading import LinearNonlinear
+from sparsegap.theorem.affine_gate import LinearNonlinear
 
 BLOCK_ENTRIES = 1 << 22
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
+from sparsegap.theorem.affine_gate import LinearNonlinear
 from sparsegap.theorem.bound import least_worst_error
 from sparsegap.theorem.columns import Columns, columns
-from sparsegap.theorem.reading import LinearNonlinear
 
 TRIED = 1024  # pairs that are run where a gate looks at more than one value
 ALL_ENTRIES = 1 << 24  # and all of them up to so many codes

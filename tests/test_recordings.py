@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sparsegap import readers
+from sparsegap import recordings
 from sparsegap.errors import InputError
-from sparsegap.readers import open_activations
+from sparsegap.recordings import open_activations
 
 X = torch.randn(11, 5, generator=torch.Generator().manual_seed(3))
 CONTEXT = torch.arange(11, dtype=torch.int32) // 4
@@ -44,7 +44,7 @@ WRITERS = {".safetensors": write_safetensors, ".npy": write_npy, ".npz": write_n
 @pytest.mark.parametrize("suffix", WRITERS)
 @pytest.mark.parametrize("chunk_rows", [1, 4, 100])
 def test_single_files_are_read_slice_by_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, chunk_rows: int) -> None:
-    monkeypatch.setattr(readers, "CHUNK_BYTES", chunk_rows * 4 * 5)
+    monkeypatch.setattr(recordings, "CHUNK_BYTES", chunk_rows * 4 * 5)
     path = tmp_path / f"x{suffix}"
     WRITERS[suffix](path)
     opened = open_activations(path)
@@ -168,7 +168,7 @@ def test_what_is_missing_or_unknown_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bad_row_of_a_foreign_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "CHUNK_BYTES", 4 * 4 * 5)
+    monkeypatch.setattr(recordings, "CHUNK_BYTES", 4 * 4 * 5)
     bad = X.clone()
     bad[9, 3] = float("-inf")
     np.save(tmp_path / "x.npy", bad.numpy())

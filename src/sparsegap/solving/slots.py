@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sparsegap.codes import Codes
-from sparsegap.feasible import feasible
 from sparsegap.problem import KSparse
+from sparsegap.solving.feasible import feasible
 
 
 class Slots:

@@ -9,8 +9,8 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.encoders.topk import TopK
 from sparsegap.errors import InputError
 from sparsegap.metrics.support import support
-from sparsegap.reading import READINGS, reading
 from sparsegap.source import parse_source
+from sparsegap.ways_to_read import READINGS, reading
 
 SOURCE = parse_source("uniform:atoms=48,width=24,active=3,seed=1")
 K = 3

@@ -16,7 +16,7 @@ from sparsegap.problem import KSparse
 from sparsegap.screen import Screen
 
 if TYPE_CHECKING:
-    from sparsegap.batched import BatchedPursuit
+    from sparsegap.solving.batched import BatchedPursuit
 
 STATE_BYTES = 1 << 27
 NOTHING = {torch.float32: 1e-6, torch.float64: 1e-13}  # correlations below this share of ‖x‖ are rounding
@@ -41,7 +41,7 @@ def pursuit(problem: KSparse, x: Tensor, screen: Screen, name: str, extra: int =
     """The pursuit that runs on the device of x: compiled kernels on a processor, batched torch operations elsewhere."""
     if x.device.type == "cpu":
         return Pursuit(problem, x, screen, name, extra)
-    from sparsegap.batched import BatchedPursuit
+    from sparsegap.solving.batched import BatchedPursuit
 
     return BatchedPursuit(problem, x, screen, name, _width(problem, x, extra), extra)
 
