@@ -12,6 +12,7 @@ from sparsegap import InputError
 from sparsegap.study.declaration import Faults, read_file
 from sparsegap.study.finding import asked
 from sparsegap.study.plan import trial_key
+from sparsegap.study.values import hashable
 
 pytestmark = pytest.mark.usefixtures("experiments")
 HEAD = 'title = "t"\nexperiment = "tiny"\n'
@@ -35,6 +36,19 @@ def test_options_are_typed_and_filled_in(tmp_path: Path) -> None:
     (only,) = trials(tmp_path, HEAD + 'settings.scale = 2\nsettings.note = "none"\nsettings.sizes = [7]')
     assert only == {"size": 4, "scale": 2.0, "kind": "a", "note": None, "sizes": [7], "pause": 0.0, "how": "well", "log": ""}
     assert type(only["scale"]) is float
+
+
+@pytest.mark.parametrize("pair", [(1, 1.0), (True, 1), ([1, [2]], [1.0, [2]]), ({"a": [1], "b": 2}, {"b": 2, "a": [1]}),
+                                  (1, "1"), ([1], 1), ({"a": 1}, {"a": 2}), ([1, 2], [2, 1])])
+def test_values_share_a_key_where_they_are_equal(pair: tuple[object, object]) -> None:
+    one, other = pair
+    assert (hashable(one) == hashable(other)) is (one == other)
+
+
+def test_a_long_axis_names_the_value_that_stands_twice(tmp_path: Path) -> None:
+    values = [f'"{number}"' for number in range(3000)] + ['"17"']
+    _, faults = judged(tmp_path, HEAD + f"sweep.note = [{', '.join(values)}]")
+    assert [str(fault) for fault in faults] == ['sweep.note: has "17" twice']
 
 
 def test_the_key_is_what_it_always_was(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -13,7 +13,7 @@ from sparsegap.study.declaration import Declared, Fault, Figure
 from sparsegap.study.experiment import PLACE
 from sparsegap.study.records import COLUMN, WHERE, Records
 from sparsegap.study.trials import Product, resolve
-from sparsegap.study.values import NONE, read_value, shown
+from sparsegap.study.values import NONE, hashable, read_value, shown
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,12 @@ def check(declared: Declared) -> tuple[dict[str, Product], list[Fault]]:
 
 def _values(study: str, products: Mapping[str, Product]) -> dict[str, list[Any]]:
     """Of each column that a trial decides, the values that occur."""
-    values: dict[str, list[Any]] = {}
+    values: dict[str, dict[Hashable, Any]] = {}
     for trial in (trial for product in products.values() for trial in product.trials):
         place = dict(zip(PLACE, (study, trial.block, trial.variant, trial.experiment), strict=True))
         for column, value in {**trial.options, **place, **trial.labels}.items():
-            if value not in values.setdefault(column, []):
-                values[column].append(value)
-    return values
+            values.setdefault(column, {}).setdefault(hashable(value), value)
+    return {column: list(found.values()) for column, found in values.items()}
 
 
 def figure_kinds() -> dict[str, Callable[..., Any]]:

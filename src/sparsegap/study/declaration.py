@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from sparsegap.errors import InputError
 from sparsegap.study.claims import Claim
-from sparsegap.study.values import require_value, shown
+from sparsegap.study.values import hashable, require_value, shown
 
 Setting = Literal["quick", "full"]
 SEEDS = {"quick": 2, "full": 5}
@@ -75,9 +75,11 @@ def _axis(values: list[Any]) -> list[Any]:
     for value in values:
         for item in value.values() if tables else [value]:
             require_value(item)
-    twice = [shown(value) for place, value in enumerate(values) if value in values[:place]]
-    if twice:
-        raise ValueError(f"has {twice[0]} twice")
+    seen: set[Hashable] = set()
+    for value in values:
+        if hashable(value) in seen:
+            raise ValueError(f"has {shown(value)} twice")
+        seen.add(hashable(value))
     return values
 
 

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, get_type_hints
 
 from sparsegap.errors import InputError
@@ -39,11 +39,16 @@ class Experiment:
         """About how many floating-point operations a trial needs; None where the experiment does not say. Raises what `flops` raises."""
         if self.price is None:
             return None
-        parameters = inspect.signature(self.price).parameters
         given = {**options, "seeds": seeds}
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
-            given = {name: value for name, value in given.items() if name in parameters}
+        if self._asked_for is not None:
+            given = {name: value for name, value in given.items() if name in self._asked_for}
         return float(self.price(**given))
+
+    @cached_property
+    def _asked_for(self) -> set[str] | None:
+        """The options that `price` names; None where it takes all. Told once, not for every trial."""
+        parameters = {} if self.price is None else inspect.signature(self.price).parameters
+        return None if any(each.kind is each.VAR_KEYWORD for each in parameters.values()) else set(parameters)
 
 
 @cache

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Hashable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from sparsegap.options import type_name
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 NONE = "none"  # TOML has no null
 
@@ -30,11 +35,11 @@ def read_value(annotation: Any, value: Any) -> Any:
 
     Raises ValueError, a sentence without a subject, for a value of another type.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
     from pydantic.errors import PydanticSchemaGenerationError
 
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        adapter = _adapter(annotation)
     except PydanticSchemaGenerationError:
         raise ValueError(f"is a {type_name(annotation)}, which a file cannot say") from None
     for candidate in (*([None] if value == NONE else []), value):
@@ -43,6 +48,21 @@ def read_value(annotation: Any, value: Any) -> Any:
         except ValidationError:
             continue
     raise ValueError(f"must be {type_name(annotation)}, not {shown(value)}")
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Made once: an axis may have thousands of values."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(annotation)
+
+
+def hashable(value: Any) -> Hashable:
+    """What two values share where they are equal, and else not: to tell thousands apart by a set."""
+    if isinstance(value, dict):
+        return frozenset((name, hashable(item)) for name, item in value.items())
+    return tuple(map(hashable, value)) if isinstance(value, list) else value
 
 
 def plain(value: Any) -> Any:
