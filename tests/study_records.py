@@ -60,6 +60,17 @@ def ladder() -> Records:
     return Records(rows, study="ladder", setting="full")
 
 
+def priced() -> Records:
+    """Three methods of which each is the cheapest for some number of samples when counted: up to 20, up to 5,000, and beyond."""
+    bills = {"sc": (1e4, 1e3), "sae": (2.9e4, 50.0), "mlp32": (2.29e5, 10.0)}
+    rows = [
+        {"variant": "faithful", "method": method, "seed": seed, "flops_train": train, "flops_inference": inference,
+         "flops_train_paper": train * (67 if method == "sc" else 1), "flops_inference_paper": inference, "latent_mcc": FINAL[method]}
+        for method, (train, inference) in bills.items() for seed in range(2)
+    ]  # fmt: skip
+    return Records(rows, study="figure4", setting="full")
+
+
 def penalised() -> Records:
     """L0, L1 and error of two methods over penalties."""
     rows = [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsegap.break_even import BreakEven, break_even, cheapest, frontier, total_cost
@@ -59,11 +61,30 @@ def test_total_cost_of_many_methods() -> None:
 
 
 def test_stretches_over_which_one_method_is_cheapest() -> None:
-    samples = [1, 10, 100, 1000, 10_000]
-    found = cheapest([0, 50, 5000], [10, 1, 0.1], samples, ["solver", "SAE", "lookup"])
-    assert found == [(1, 1, "solver"), (10, 1000, "SAE"), (10_000, 10_000, "lookup")]
-    assert cheapest([0], [1], [5], ["only"]) == [(5, 5, "only")]
-    assert cheapest([0, 50], [10, 1], [100, 1], ["a", "b"]) == [(1, 1, "a"), (100, 100, "b")]
+    found = cheapest([0, 45, 4545], [10, 1, 0.1], ["solver", "SAE", "lookup"])
+    assert found == [(0, 5, "solver"), (5, pytest.approx(5000), "SAE"), (pytest.approx(5000), np.inf, "lookup")]
+    assert cheapest([0], [1], ["only"]) == [(0, np.inf, "only")]
+    assert cheapest([5, 5], [2, 1], ["dear", "cheap"]) == [(0, np.inf, "cheap")]
+    assert cheapest([5, 5], [1, 1], ["first", "second"]) == [(0, np.inf, "first")]
+    assert cheapest([0, 10, 9], [10, 5, 1], ["a", "never", "b"]) == [(0, 1, "a"), (1, np.inf, "b")]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9)), min_size=1, max_size=6))
+def test_the_stretches_follow_the_least_cost(methods: list[tuple[int, int]]) -> None:
+    train, rate = zip(*methods, strict=True)
+    names = [str(number) for number in range(len(methods))]
+    found = cheapest(train, rate, names)
+    assert found[0][0] == 0 and found[-1][1] == np.inf
+    assert all(before[1] == after[0] for before, after in pairwise(found))
+    for first, last, name in found:
+        at = [first, (first + min(last, first + 7)) / 2]
+        costs = total_cost(train, rate, at)
+        assert costs[int(name)] == pytest.approx(costs.min(0))
+
+
+def test_two_methods_change_places_where_they_break_even() -> None:
+    assert cheapest([100, 20], [1, 5], ["a", "b"]) == [(0, break_even(100, 1, 20, 5).samples, "b"), (20, np.inf, "a")]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20), st.booleans())
@@ -95,4 +116,4 @@ def test_what_is_no_cost_is_said() -> None:
     with pytest.raises(InputError, match="one length"):
         frontier([1, 2], [1])
     with pytest.raises(InputError, match="1 names for 2 methods"):
-        cheapest([0, 1], [1, 1], [1], ["a"])
+        cheapest([0, 1], [1, 1], ["a"])

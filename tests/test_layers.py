@@ -39,7 +39,7 @@ LAYERS = (
     ("texts", "saelens"),
     ("activations", "code_store", "language_model", "checkpoints"),
     ("recovery", "recordings", "harvest", "recode", "fit", "diagnosis", "gap_record", "gap"),
-    ("paper", "theorem", "ways_to_read"),
+    ("paper", "theorem", "ways_to_read", "scenarios"),
     ("experiments",),
     ("study", "studies"),
     ("label_places", "charts", "rung_rows"),

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from tests.pages import HOSTILE
-from tests.study_records import decoders, grid, ladder, penalised, trained
+from tests.study_records import decoders, grid, ladder, penalised, priced, trained
 
 from sparsegap import charts
 from sparsegap.drawing.axes import log_ticks
@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[Callable[[], Records], dict[str, Any]]] = {
     "dots": (trained, {"paper": {"sc": 0.69}, "paired": True}),
     "heatmap": (grid, {"of": "sc", "minus": "sae", "panel": "active", "boundary": "active"}),
     "tradeoff": (ladder, {"shape": "dictionary"}),
+    "break_even": (priced, {"train": ["flops_train_paper", "flops_train"], "inference": ["flops_inference_paper", "flops_inference"]}),
     "paths": (penalised, {"y": ["mse", "latent_mcc"]}),
     "matrices": (decoders, {}),
     "histogram": (decoders, {"bins": 4, "low": 0.0, "high": 1.0}),
@@ -237,6 +238,41 @@ def test_the_boundary_of_recovery() -> None:
     for point in points:
         n, m = 16 * 2 ** point["across"], 8 * 2 ** point["up"]
         assert m == pytest.approx(2 * 3 * math.log(n / 3), rel=1e-3)
+
+
+def test_the_points_of_break_even_are_where_costs_are_equal() -> None:
+    from sparsegap.break_even import break_even
+
+    spec = spec_of("break_even")
+    rows = {(row["where"], row["name"]): row for row in rows_of(spec)}
+    counted = {name: rows["FLOPs of training", name] for name in ("sparse coding", "SAE", "MLP 32")}
+    first = break_even(*(counted[name][cost] for name in ("sparse coding", "SAE") for cost in ("train", "inference")))
+    assert counted["SAE"]["from"] == first.samples == pytest.approx(20)
+    assert counted["SAE"]["cost"] == pytest.approx(1e4 + 20 * 1e3)
+    assert (counted["SAE"]["to"], counted["MLP 32"]["from"], counted["MLP 32"]["to"]) == (5000, 5000, None)
+    assert counted["SAE"]["stretch"] == "20 to 5,000 samples"
+    assert rows["flops train paper", "sparse coding"]["stretch"] == "nowhere"
+    assert "FLOPs of training: sparse coding up to 20 samples, then SAE up to 5,000 samples, then MLP 32." in spec["usermeta"]["note"]
+    drawn = json.dumps(spec)
+    assert drawn.count('"mark": "20"') and '"least": 11000' in drawn
+
+
+def test_break_even_with_one_ledger_and_ends_of_ones_own() -> None:
+    one = spec_of("break_even", priced(), where={"method": ["sc", "sae"]}, samples=[10.0, 1000.0])
+    assert "Cheapest: sparse coding up to 20 samples, then SAE." in one["usermeta"]["note"]
+    alone = spec_of("break_even", priced(), where={"method": "sae"}, quality=None)
+    assert "Cheapest: SAE always." in alone["usermeta"]["note"]
+    assert "quality" not in alone["usermeta"]["columns"]
+    with pytest.raises(InputError, match="go in pairs, but there are 2, 1 and 2"):
+        KINDS["break_even"](priced(), train=["flops_train", "flops_train_paper"])
+    with pytest.raises(InputError, match="two ends of an axis"):
+        KINDS["break_even"](priced(), samples=[5.0, 2.0])
+
+
+def test_a_logarithmic_axis_leaves_out_what_has_none() -> None:
+    records = Records([{"method": "ista", "seed": 0, "step": step, "iteration": step, "gap": 1.0 / (1 + step)} for step in (0, 1, 10)])
+    assert [row["x"] for row in rows_of(charts.spec(KINDS["curves"](records, x="iteration", y="gap", log_x=True)))] == [1, 10]
+    assert [row["x"] for row in rows_of(charts.spec(KINDS["curves"](records, x="iteration", y="gap")))] == [0, 1, 10]
 
 
 def test_the_frontier_is_what_nothing_cheaper_equals() -> None:

@@ -83,16 +83,28 @@ def frontier(cost: ArrayLike, quality: ArrayLike, higher_is_better: bool = True)
     return np.asarray(order[better], dtype=np.int64)
 
 
-def cheapest(train: ArrayLike, inference: ArrayLike, samples: ArrayLike, names: Sequence[str]) -> list[tuple[float, float, str]]:
-    """Stretches of the given numbers of samples over which one method costs least: (first, last, name) each, by rising samples."""
-    costs, n = total_cost(train, inference, samples), np.atleast_1d(np.asarray(samples, dtype=np.float64))
-    if len(names) != len(costs):
-        raise InputError(f"{len(names)} names for {len(costs)} methods")
-    order = np.argsort(n, kind="stable")
-    winners = costs[:, order].argmin(0)
-    ends = np.flatnonzero(np.diff(winners, append=-1))
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(int)
-    return [(float(n[order[i]]), float(n[order[j]]), names[int(winners[i])]) for i, j in zip(starts, ends, strict=True)]
+def cheapest(train: ArrayLike, inference: ArrayLike, names: Sequence[str]) -> list[tuple[float, float, str]]:
+    """Which method costs least for which numbers of samples: stretches (from, to, name), the first from 0, the last to infinity.
+
+    Exact: each next one is the first to overtake among those with cheaper answers, at (train_j − train_i)/(inference_i − inference_j). A
+    method has one stretch at most; of equals the first named stands for all. Cost m² for m methods. Raises InputError for a cost below 0
+    or not finite, no method, or names that are not as many.
+
+    >>> cheapest([0, 50, 5000], [10, 1, 0.1], ["solver", "SAE", "lookup"])
+    [(0.0, 5.555..., 'solver'), (5.555..., 5500.0, 'SAE'), (5500.0, inf, 'lookup')]
+    """
+    fixed, rate = (np.atleast_1d(np.asarray(each, dtype=np.float64)) for each in (train, inference))
+    _refuse("train", fixed)
+    _refuse("inference", rate)
+    if not len(names) == len(fixed) == len(rate) or not len(names):
+        raise InputError(f"{len(names)} names for {len(fixed)} methods")
+    now, since, found = int(np.lexsort((rate, fixed))[0]), 0.0, []
+    while (later := np.flatnonzero(rate < rate[now])).size:
+        overtakes = (fixed[later] - fixed[now]) / (rate[now] - rate[later])
+        first = np.lexsort((rate[later], overtakes))[0]
+        found.append((since, float(overtakes[first]), names[now]))
+        now, since = int(later[first]), float(overtakes[first])
+    return [*found, (since, np.inf, names[now])]
 
 
 def _refuse(name: str, values: NDArray[np.float64]) -> None:

@@ -64,5 +64,5 @@ def is_cost(name: str) -> bool:
 
 
 def is_progress(name: str) -> bool:
-    """Whether a column grows during a training, so that a curve runs over its steps; any other is a setting, compared at the end."""
-    return name in ("step", "epoch", "seconds", "samples", "flops", "flops_paper", "flops_train", "flops_total")
+    """Whether a column grows during a training or a solve, so that a curve runs over it; any other is a setting, compared at the end."""
+    return name in ("step", "iteration", "epoch", "seconds", "samples", "flops", "flops_paper", "flops_train", "flops_total")

@@ -31,13 +31,14 @@ AT_THE_EDGE = 0.12  # of the width: lines that end further from it are named by 
 
 @dataclass(frozen=True)
 class View:
-    """One panel: a metric against a cost, of some rows."""
+    """One panel: a metric against a cost, of some rows. log: whether the cost is drawn by its logarithm, which 0 has none of."""
 
     x: str
     y: str
     label: str
     title: str
     rows: list[Row]
+    log: bool
 
 
 def curves(
@@ -67,8 +68,9 @@ def curves(
     ended = wanted if all(map(is_progress, as_list(x))) else at_end(records, wanted, "last")
     fixed = [*as_list(colour), *as_list(panel), *as_list(x), "step"]
     mixed = lumped(records, [row for row in ended if any(is_number(row.get(name)) for name in as_list(y))], fixed)
+    logs = {name: is_cost(name) if log_x is None else log_x for name in as_list(x)}
     views = [
-        View(across, up, _label(across, up, label, x, y), label, part)
+        View(across, up, _label(across, up, label, x, y), label, part, logs[across])
         for up in as_list(y)
         for label, part in in_panels(ended, panel, as_list(colour))
         for across in as_list(x)
@@ -79,7 +81,6 @@ def curves(
         for number, (view, found) in enumerate(zip(views, lines, strict=True))
         for row in found
     ]
-    logs = {name: is_cost(name) if log_x is None else log_x for name in as_list(x)}
     marks = [_marks(view, found, chance, paper) for view, found in zip(views, lines, strict=True)]
     domains = _domains(views, lines, marks, logs, log_y)
     ends = [row | {"panel": 0} for row in lines[0] if row["end"]] if len(lines) == 1 else []
@@ -151,7 +152,7 @@ def _cell_of(row: Row, name: str) -> Any:
 
 def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -> Row | None:
     at, values = numbers(rows, view.x), per_seed(rows, view.y)
-    if not at or not values:
+    if not at or not values or (view.log and sum(at) <= 0):
         return None
     middle, low, high = spread(values, centre, band)
     return {

@@ -10,7 +10,7 @@ from sparsegap.study.claims import Filter
 from sparsegap.study.values import NONE
 
 WHO = ("method", "encoder", "learner")  # columns whose values have things of their own
-PLAIN = (*WHO, "variant", "block", "size", "arrangement")  # columns whose values say enough without the column's name
+PLAIN = (*WHO, "variant", "block", "size", "arrangement", "cell")  # columns whose values say enough without the column's name
 
 
 def title(column: str) -> str:
