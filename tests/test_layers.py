@@ -45,7 +45,7 @@ LAYERS = (
     ("label_places", "charts", "rung_rows"),
     ("drawing",),
     ("figures",),
-    ("report", "study.page"),
+    ("report", "study.page", "study.page_figures"),
     ("theorem_page",),
     ("catalogue", "bench", "warm_up"),
     ("benchmarks",),

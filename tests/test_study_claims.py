@@ -87,7 +87,7 @@ def test_greater_than_a_value() -> None:
 def test_few_runs_say_what_they_cannot() -> None:
     five = judge(claim(b=SAE), BETTER)
     assert (five.exact_p, five.exact_least) == (0.0625, 0.0625)
-    assert "n is too small for p < .05 by an exact test, whose least is 0.0625" in five.sentence
+    assert "So few runs cannot give p < .05 in an exact test, whose least is 0.0625" in five.sentence
     eight = [
         row | {"seed": seed} for method in ("sc", "sae") for seed, row in enumerate(rows({method: 0.7 if method == "sc" else 0.6})[:1] * 8)
     ]
@@ -95,7 +95,7 @@ def test_few_runs_say_what_they_cannot() -> None:
         row["score"] += 0.001 * ((7 * row["seed"] + len(row["method"])) % 5)
     verdict = judge(claim(b=SAE), eight)
     assert verdict.exact_p == 2 / 2**8
-    assert "too small" not in verdict.sentence and "Exact p = 0.0078" in verdict.sentence
+    assert "So few" not in verdict.sentence and "Exact p = 0.0078" in verdict.sentence
 
 
 def test_what_is_not_shown_comes_with_what_would_have_been() -> None:
@@ -231,7 +231,7 @@ def test_pairs_need_shared_seeds() -> None:
     found = [row | {"seed": row["seed"] + (10 if row["method"] == "sae" else 0)} for row in BETTER]
     assert judge(claim(b=SAE), found).design == "unpaired"
     refused = judge(claim(b=SAE, paired=True), found)
-    assert (refused.status, refused.sentence) == ("not shown", "the two sides share no seed, so their runs cannot be paired")
+    assert (refused.status, refused.sentence) == ("not shown", "The two sides share no seed, so their runs cannot be paired.")
     one = [row | {"seed": row["seed"] + (4 if row["method"] == "sae" else 0)} for row in BETTER]
     assert judge(claim(b=SAE), one).design == "unpaired"  # a single pair would leave out eight runs
     some = judge(claim(b=SAE), [row for row in BETTER if not (row["method"] == "sae" and row["seed"] > 2)])
@@ -264,14 +264,14 @@ def test_figures_that_are_missing_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"b": {"method": "omp"}}, "no rows with method=omp; method is one of: sc, sae"),
-        ({"metric": "mcc", "b": SAE}, "no row has a column 'mcc'; the columns are: variant, method, seed, score"),
-        ({"b": SAE, "each": ["size"]}, "no row has a column 'size'"),
-        ({"b": {"size": 3}}, "no row has a column 'size'"),
-        ({"b": {"method": "sae", "seed": 9}}, "no rows with seed=9; seed is one of: 0, 1, 2, 3, 4"),
-        ({"a": {"method": "sc", "seed": 3, "variant": "x"}, "value": 0}, "no rows with variant=x"),
-        ({"kind": "trend", "x": "seed"}, "a trend in seed needs two values of it in one run; there is one"),
-        ({"kind": "trend", "x": "method"}, "a trend in method needs two values of it in one run; there is none"),
+        ({"b": {"method": "omp"}}, "There are no rows with method OMP; there are: sparse coding, SAE."),
+        ({"metric": "mcc", "b": SAE}, "No row has a column 'mcc'; the columns are: variant, method, seed, score"),
+        ({"b": SAE, "each": ["size"]}, "No row has a column 'size'"),
+        ({"b": {"size": 3}}, "No row has a column 'size'"),
+        ({"b": {"method": "sae", "seed": 9}}, "There are no rows with seed = 9; there are: seed = 0, seed = 1, seed = 2,"),
+        ({"a": {"method": "sc", "seed": 3, "variant": "x"}, "value": 0}, "There are no rows with variant x; there are: faithful."),
+        ({"kind": "trend", "x": "seed"}, "A trend in seed needs two values of it in one run; there is one"),
+        ({"kind": "trend", "x": "method"}, "A trend in method needs two values of it in one run; there is none"),
     ],
 )
 def test_rows_that_are_not_there_are_named(more: dict[str, Any], says: str) -> None:
@@ -281,7 +281,7 @@ def test_rows_that_are_not_there_are_named(more: dict[str, Any], says: str) -> N
 
 
 def test_no_rows_at_all() -> None:
-    assert judge(claim(b=SAE), []).sentence == "there are no rows yet"
+    assert judge(claim(b=SAE), []).sentence == "There are no rows yet."
 
 
 def test_what_a_run_chose_by_validation_is_no_setting() -> None:
@@ -301,7 +301,8 @@ def test_a_side_that_lacks_a_trial_is_not_judged_by_the_others(kind: dict[str, A
     absent = {"method": "sc", "atoms": 64, "variant": "faithful", "experiment": "e"}
     trials = [{"options": {"method": "sc", "atoms": 16}}]
     (verdict,) = verdicts([claim(**kind)], Records(found, trials=trials, absent=[absent]))
-    assert (verdict.status, verdict.sentence) == ("not shown", "1 trial with method=sc, variant=faithful failed or was not run yet")
+    told = "1 trial with method sparse coding, variant faithful failed or was not run yet."
+    assert (verdict.status, verdict.sentence) == ("not shown", told)
     others = [absent | {"method": "mlp"}, absent | {"experiment": "another"}]
     small = claim(a=SC | {"atoms": 16}, b=SAE | {"atoms": 16})
     (whole,) = verdicts([small], Records(found, trials=trials, absent=[absent, *others]))
@@ -391,7 +392,7 @@ def test_a_trend_is_one_of_the_settings_that_were_run_everywhere() -> None:
     assert (verdict.status, verdict.estimate, verdict.units) == ("not shown", pytest.approx(0.0, abs=1e-9), 2)
     assert "each the mean over 2 settings" in verdict.sentence
     nowhere = judge(claim("trend", x="hidden"), uneven((16, 3), (32, 2), (512, 1)), options=("size", "hidden"))
-    assert nowhere.sentence == "no setting of size was run at every hidden: a trend would compare different settings"
+    assert nowhere.sentence == "No setting of size was run at every value of hidden units: a trend would compare different settings."
     one_seed = [row for row in uneven() if (row["seed"], row["hidden"], row["size"]) != (1, 512, 3)]
     verdict = judge(claim("trend", x="hidden"), one_seed, options=("size", "hidden"))
     assert (verdict.n, verdict.units, verdict.estimate) == (3, 3, pytest.approx(0.0, abs=1e-9))
@@ -435,7 +436,7 @@ DEARER = rows({"sc": 1000 * np.exp(LUCK + NOISE), "sae": 100 * np.exp(LUCK)})
 @pytest.mark.parametrize(
     ("more", "status", "says"),
     [
-        ({"b": SAE}, "confirmed", "sparse coding's score is 10 times SAE's"),
+        ({"b": SAE}, "confirmed", "Sparse coding's score is 10 times SAE's"),
         ({"b": SAE, "margin": 9.9}, "confirmed", "more than 9.9 times is claimed"),
         ({"b": SAE, "margin": 10.1}, "refuted", "more than 10.1 times is claimed"),
         ({"a": SAE, "b": SC}, "refuted", "SAE's score is 0.1 times sparse coding's"),
@@ -443,7 +444,7 @@ DEARER = rows({"sc": 1000 * np.exp(LUCK + NOISE), "sae": 100 * np.exp(LUCK)})
         ({"value": 900.0, "margin": 2.0}, "refuted", "more than 1,800 is claimed"),
         ({"kind": "equivalent", "value": 900.0, "margin": 1.3}, "confirmed", "a factor up to 1.3 from 900 counts as none"),
         ({"kind": "equivalent", "b": SAE, "margin": 9.9}, "refuted", "a factor up to 9.9 counts as none"),
-        ({"kind": "about", "b": SAE, "value": 10.0}, "confirmed", "sparse coding's score, divided by SAE's, is 10 (a new run"),
+        ({"kind": "about", "b": SAE, "value": 10.0}, "confirmed", "Sparse coding's score, divided by SAE's, is 10 (a new run"),
         ({"kind": "about", "b": SAE, "low": 9.0, "high": 11.0}, "confirmed", "the original's range is 9 to 11"),
         ({"kind": "about", "b": SAE, "value": 10.2}, "refuted", "the original has 10.2"),
     ],
@@ -461,7 +462,7 @@ def test_the_interval_of_a_ratio() -> None:
     assert flat.status == "not shown" and flat.detectable == pytest.approx(np.exp(1.6816 * NOISE.std(ddof=1)), rel=1e-4)
     assert "5 pairs find a factor of 1" in flat.sentence
     negative = judge(claim(b=SAE, ratio=True), rows({"sc": -1.0, "sae": 1.0}))
-    assert negative.status == "not shown" and "score reaches -1, of which there is no ratio" in negative.sentence
+    assert negative.status == "not shown" and "Score reaches -1, of which there is no ratio" in negative.sentence
 
 
 def test_growth_by_a_factor() -> None:
@@ -526,19 +527,19 @@ def test_rounding_is_no_trend(seeds: int) -> None:
 
 
 @pytest.mark.parametrize(("more", "says"), [
-    ({"b": SAE}, "sparse coding's latent MCC is 0.1 above SAE's ("),
+    ({"b": SAE}, "Sparse coding's latent MCC is 0.1 above SAE's ("),
     ({"a": {"method": "sc", "size": 8}, "b": {"method": "lasso"}},
-     "latent MCC of sparse coding (size = 8) is 0.1 above that of lasso, certified ("),
-    ({"a": {"bias": True}, "b": {"bias": False}}, "latent MCC with bias is 0.1 above that with no bias ("),
+     "Latent MCC of sparse coding (size = 8) is 0.1 above that of lasso, certified ("),
+    ({"a": {"bias": True}, "b": {"bias": False}}, "Latent MCC with bias is 0.1 above that with no bias ("),
     ({"a": {"method": ["sc", "sae"], "reader": "own"}, "b": {}},
-     "latent MCC of sparse coding or SAE (reader own) is 0.1 above that of all rows ("),
-    ({"a": {"hidden": "none"}, "value": 0.0}, "latent MCC with no hidden units is 0.1 ("),
-    ({"metric": "dictionary_mcc", "a": {}, "value": 0.0}, "dictionary MCC (cosine) is 0.1 ("),
-    ({"metric": "flops", "b": SAE, "ratio": True}, "sparse coding's FLOPs (counted) are 0.1 times SAE's ("),
-    ({"metric": "flops", "b": {"atoms": 16}}, "sparse coding's FLOPs (counted) are 0.1 above those with N = 16 ("),
+     "Latent MCC of sparse coding or SAE (reader own) is 0.1 above that of all rows ("),
+    ({"a": {"hidden": "none"}, "value": 0.0}, "Latent MCC with no hidden units is 0.1 ("),
+    ({"metric": "dictionary_mcc", "a": {}, "value": 0.0}, "Dictionary MCC (cosine) is 0.1 ("),
+    ({"metric": "flops", "b": SAE, "ratio": True}, "Sparse coding's FLOPs (counted) are 0.1 times SAE's ("),
+    ({"metric": "flops", "b": {"atoms": 16}}, "Sparse coding's FLOPs (counted) are 0.1 above those with N = 16 ("),
     ({"metric": "loss", "kind": "trend", "x": "step", "log": False, "b": SAE},
-     "sparse coding's loss, less SAE's, rises by 0.1 for each unit of training steps ("),
-    ({"metric": "dead", "kind": "trend", "x": "width"}, "sparse coding's dead latents rise by 0.1 for each doubling of measurements M ("),
+     "Sparse coding's loss, less SAE's, rises by 0.1 for each unit of training steps ("),
+    ({"metric": "dead", "kind": "trend", "x": "width"}, "Sparse coding's dead latents rise by 0.1 for each doubling of measurements M ("),
 ])
 def test_a_claim_is_said_as_people_say_it(more: dict[str, Any], says: str) -> None:
     which = claim(**{"metric": "latent_mcc", **more})

@@ -16,12 +16,19 @@ from tests.study_records import stored, trained
 from typer.testing import CliRunner
 
 from sparsegap.cli import application
+from sparsegap.drawing.html import code
 from sparsegap.drawing.still import rows_of
 from sparsegap.errors import InputError
+from sparsegap.number_formats import whole
 from sparsegap.study import page as study_page
-from sparsegap.study.page import FILES, claims_shown, page, write_page
+from sparsegap.study import page_figures
+from sparsegap.study.claims import Claim
+from sparsegap.study.page import page, write_page
+from sparsegap.study.page_claims import claims_shown
+from sparsegap.study.page_figures import FILES
 from sparsegap.study.plan import Plan
 from sparsegap.study.records import Records
+from sparsegap.study.verdict_words import figure_words
 from sparsegap.study.verdicts import Verdict
 
 TOML = """
@@ -101,7 +108,7 @@ def test_claims_come_first_with_both_variants_side_by_side(seen: Page) -> None:
     assert "✓ confirmed faithful" in words
     assert "✕ refuted corrected" in words
     assert "2 confirmed" in words
-    assert re.search(r"\+0\.1\d+ latent MCC; 0\.\d+ to 0\.\d+; d_z = ", words)
+    assert re.search(r"\+0\.1\d+ latent MCC, sparse coding less SAE; 0\.\d+ to 0\.\d+; d_z = ", words)
     assert "3 pairs by seed" in words  # the sentence of the verdict
 
 
@@ -118,6 +125,31 @@ def test_many_verdicts_of_a_claim_are_a_table_with_a_column_a_variant() -> None:
     assert claims_shown([*judged, judged[0]])[0].table == []  # no verdict is dropped
 
 
+def test_few_verdicts_are_blocks_with_the_variants_of_one_value_beside_each_other() -> None:
+    judged = [
+        Verdict("It holds", "trend", "latent_mcc", {"variant": variant, "active": active}, "confirmed", "So.", 0.25, design="points")
+        for variant in ("faithful", "corrected") for active in (1, 2)
+    ]  # fmt: skip
+    claim = Claim(says="It holds", kind="trend", metric="latent_mcc", x="width", a={"method": "sc", "k": 3}, b={"method": "sae", "k": 3})
+    shown, = claims_shown(judged, [claim])
+    assert [block.place for block in shown.blocks] == ["faithful, K = 1", "corrected, K = 1", "faithful, K = 2", "corrected, K = 2"]
+    assert shown.across == 2
+    assert {block.figure for block in shown.blocks} == {"+0.25"}
+    assert shown.of == "latent MCC, sparse coding less SAE for each doubling of measurements M"
+    assert [block.place for block in claims_shown(judged[:3])[0].blocks] == ["faithful, K = 1", "faithful, K = 2", "corrected, K = 1"]
+    alone = [Verdict("It holds", "greater", "latent_mcc", {"active": active}, "confirmed", "So.") for active in (1, 2, 3, 4)]
+    assert (claims_shown(alone)[0].across, claims_shown(alone[:1])[0].across) == (2, 1)
+
+
+def test_words_between_backticks_are_code_and_nothing_else_is_markup() -> None:
+    assert code("a `sparsegap run x` <b>") == "a <code>sparsegap run x</code> &lt;b&gt;"
+    assert code("`<i>`") == "<code>&lt;i&gt;</code>"
+
+
+def test_a_figure_stays_on_a_line_with_its_unit() -> None:
+    assert whole("95 % of 3 runs; p < .05, N = 16, 19 s, 2 min.") == "95~% of 3 runs; p~<~.05, N~=~16, 19~s, 2~min.".replace("~", "\xa0")
+
+
 def test_a_table_of_verdicts_on_the_page(tmp_path: Path) -> None:
     rows = [row | {"active": k} for k in (1, 2, 3, 4) for row in trained(["sae", "sc"], steps=1).rows]
     claim = "[[claims]]" + TOML.split("[[claims]]")[1] + 'each = ["active"]\n'
@@ -129,8 +161,8 @@ def test_a_table_of_verdicts_on_the_page(tmp_path: Path) -> None:
 
 
 def test_large_figures_have_a_prefix() -> None:
-    assert study_page._figure(-1.19e9).replace("\u00a0", " ") == "−1.19 G"
-    assert study_page._figure(0.1234) == "0.123"
+    assert figure_words(-1.19e9).replace("\u00a0", " ") == "−1.19 G"
+    assert figure_words(0.1234) == "0.123"
 
 
 def test_it_says_what_was_run(seen: Page) -> None:
@@ -169,8 +201,8 @@ def test_a_still_drawing_brings_no_clashing_names(tmp_path: Path) -> None:
 
 def test_only_what_has_changed_is_drawn_again(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
-    true_still = study_page.still
-    monkeypatch.setattr(study_page, "still", lambda spec, kind: drawn.append(kind) or true_still(spec, kind))
+    true_still = page_figures.still
+    monkeypatch.setattr(page_figures, "still", lambda spec, kind: drawn.append(kind) or true_still(spec, kind))
     write_page(store)
     assert drawn == ["json"]
     (store / "figures" / "latent.json").write_text("{}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 NONE = "–"
@@ -57,8 +58,8 @@ def quantity(value: float | None) -> str:
 
 
 def whole(sentence: str) -> str:
-    """A sentence whose figures stay on one line with their per cent sign."""
-    return sentence.replace(" %", SPACE + "%")
+    """A sentence whose figures stay on one line with their sign, name and unit: 95 %, p < .05, N = 16, 19 s."""
+    return re.sub(r" (?=%)|(?<=[=<]) | (?=[=<] )|(?<=\d) (?=(?:ms|s|min|h)\b)", SPACE, sentence)
 
 
 def count(value: float | None) -> str:

@@ -42,7 +42,7 @@ def draw(figure: FigureName, store: Store, out: Out = None, width: Width = None,
     from sparsegap.drawing.still import FORMATS, still
     from sparsegap.errors import InputError
     from sparsegap.shards import write_atomically
-    from sparsegap.study.page import figure_named
+    from sparsegap.study.page_figures import figure_named
 
     target = out or Path(f"{figure}.svg")
     kind = target.suffix.lstrip(".")

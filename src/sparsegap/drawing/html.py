@@ -38,8 +38,15 @@ def templates() -> Any:
 
     loader = PackageLoader("sparsegap")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update({name: getattr(number_formats, name) for name in FORMATS})
+    environment.filters.update({name: getattr(number_formats, name) for name in FORMATS}, code=code)
     return environment
+
+
+def code(words: str) -> Any:
+    """Words for a page, what stands between backticks as code; everything is escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
 
 
 def source(environment: Any, *names: str) -> str:

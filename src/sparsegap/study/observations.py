@@ -15,6 +15,7 @@ from sparsegap.statistics import ROUNDING, settled
 from sparsegap.study.claims import EACH, Claim, Filter
 from sparsegap.study.experiment import PLACE
 from sparsegap.study.records import Records, Row, matches
+from sparsegap.study.side_words import conditions, in_words, title
 from sparsegap.study.values import NONE
 
 Values = NDArray[np.float64]
@@ -149,7 +150,7 @@ def observe(claim: Claim, table: Table, place: Mapping[str, Any]) -> Observed:
     if len(common) >= min(2, *map(len, seeds)) if claim.paired is None else claim.paired:
         both = {key for key in left if key in right and key[1] in common}
         if not both:
-            raise Lacking(f"the two sides have no setting in common: they differ in {', '.join(shared)}")
+            raise Lacking(f"the two sides have no setting in common: they differ in {_titles(shared)}")
         left, right = {key: left[key] for key in left if key in both}, {key: right[key] for key in right if key in both}
         common = _whole(left, common)
         return Observed(_by_seed(left, common), _by_seed(right, common), True, _units(left))
@@ -176,13 +177,12 @@ def curves(claim: Claim, table: Table, place: Mapping[str, Any]) -> list[Curve]:
              for curve in by_seed.values()]
     longest = max((len(curve.x) for curve in found), default=0)
     if longest < 2:
-        raise Lacking(f"a trend in {x} needs two values of it in one run; there {'is one' if longest else 'is none'}")
+        raise Lacking(f"a trend in {title(x)} needs two values of it in one run; there {'is one' if longest else 'is none'}")
     return [curve for curve in found if len(curve.x) == longest]
 
 
-def selected(side: Filter) -> str:
-    """A filter in words: method=sc, hidden=32 or 256."""
-    return ", ".join(f"{name}={' or '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in side.items())
+def _titles(columns: Iterable[str]) -> str:
+    return ", ".join(map(title, columns))
 
 
 def _both_sides(claim: Claim, table: Table, place: Mapping[str, Any]) -> tuple[list[Row], list[Row] | None]:
@@ -200,10 +200,10 @@ def _side(claim: Claim, wanted: Filter, table: Table) -> list[Row]:
         raise Lacking(_nothing(table, wanted))
     met = [i for i in met if _number(table.rows[i].get(claim.metric)) is not None]
     if not met:
-        raise Lacking(f"the rows with {selected(wanted) or 'these columns'} have no {claim.metric}")
+        raise Lacking(f"the rows with {conditions(wanted)} have no {title(claim.metric)}")
     if lost := table.lost(wanted, met):
         trials = "1 trial" if lost == 1 else f"{lost} trials"
-        raise Lacking(f"{trials} with {selected(wanted) or 'these columns'} failed or {'was' if lost == 1 else 'were'} not run yet")
+        raise Lacking(f"{trials} with {conditions(wanted)} failed or {'was' if lost == 1 else 'were'} not run yet")
     return [table.rows[i] for i in met] if isinstance(claim.at, dict) else _at(met, claim, table)
 
 
@@ -265,7 +265,7 @@ def _balanced(rows: list[Row], x: str, table: Table) -> tuple[list[Row], int]:
         there[_key(row, [x])].add(_key(row, names))
     common = set.intersection(*there.values())
     if not common:
-        raise Lacking(f"no setting of {', '.join(names)} was run at every {x}: a trend would compare different settings")
+        raise Lacking(f"no setting of {_titles(names)} was run at every value of {title(x)}: a trend would compare different settings")
     has: dict[Key, set[Key]] = defaultdict(set)
     for row in rows:
         has[_key(row, [x, SEED])].add(_key(row, names))
@@ -300,7 +300,7 @@ def _points(rows: list[Row], x: str, claim: Claim) -> dict[tuple[Any, float], fl
 def logarithms(values: Values, claim: Claim) -> Values:
     """Raises Lacking where a value has none."""
     if (values <= 0).any():
-        raise Lacking(f"{claim.metric} reaches {values.min():g}, of which there is no ratio: give the claim ratio = false")
+        raise Lacking(f"{title(claim.metric)} reaches {values.min():g}, of which there is no ratio: give the claim ratio = false")
     return np.asarray(np.log(values))
 
 
@@ -338,7 +338,7 @@ def _nothing(table: Table, wanted: Filter) -> str:
     """Which filter left nothing: the first that no row meets by itself, with the values there are, or all of them together."""
     for name, value in wanted.items():
         if not table.where({name: value}).any():
-            there = list(dict.fromkeys(str(row[name]) for row in table.rows if row.get(name) is not None))
+            there = list(dict.fromkeys(in_words(name, row[name]) for row in table.rows if row.get(name) is not None))
             some = ", ".join(there[:LISTED]) + (f" and {len(there) - LISTED} more" if len(there) > LISTED else "")
-            return f"no rows with {selected({name: value})}" + (f"; {name} is one of: {some}" if there else "")
-    return f"no rows with {selected(wanted)}"
+            return f"there are no rows with {conditions({name: value})}" + (f"; there are: {some}" if there else "")
+    return f"there are no rows with {conditions(wanted)}"

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sparsegap.names import column_title, value_label
-from sparsegap.study.claims import Filter
+from sparsegap.study.claims import Claim, Filter
 from sparsegap.study.values import NONE
 
 WHO = ("method", "encoder", "learner")  # columns whose values have things of their own
@@ -45,16 +45,41 @@ def that_of(side: Filter, plural: bool) -> str:
     return f"{'those' if plural else 'that'}{_after(side) or ' of all rows'}"
 
 
+def compared(claim: Claim) -> str:
+    """What the figure of a claim is of: "latent MCC, SC less SAE", "dead latents for each doubling of sources N"."""
+    named, along = title(claim.metric), f" for each {'doubling' if claim.log else 'unit'} of {title(claim.x)}" if claim.x else ""
+    if claim.b is None:
+        return f"{named}{along}"
+    a, b = (_apart(*pair) for pair in ((claim.a, claim.b), (claim.b, claim.a)))
+    return f"{named}, {a} {'divided by' if claim.ratio else 'less'} {b}{along}"
+
+
+def _apart(side: Filter, other: Filter) -> str:
+    """What a side has that the other has not."""
+    return ", ".join(in_words(name, value) for name, value in side.items() if other.get(name) != value) or "all rows"
+
+
+def conditions(side: Filter) -> str:
+    """What rows must have, after "with": "method sparse coding, N = 16"."""
+    return ", ".join(map(_condition, side, side.values())) or "these columns"
+
+
+def _condition(name: str, value: Any) -> str:
+    first = value[0] if isinstance(value, list) else value
+    return f"{name} {in_words(name, value)}" if isinstance(first, str) and first != NONE and name in PLAIN else in_words(name, value)
+
+
 def _after(side: Filter) -> str:
     if not side:
         return ""
     first = next((name for name in WHO if name in side), next(iter(side)))
-    rest = ", ".join(_label(name, value) for name, value in side.items() if name != first)
-    return f" {'of' if first in PLAIN else 'with'} {_label(first, side[first])}{f' ({rest})' if rest else ''}"
+    rest = ", ".join(in_words(name, value) for name, value in side.items() if name != first)
+    return f" {'of' if first in PLAIN else 'with'} {in_words(first, side[first])}{f' ({rest})' if rest else ''}"
 
 
-def _label(name: str, value: Any) -> str:
+def in_words(name: str, value: Any) -> str:
+    """A condition on a column: "SC", "N = 16 or N = 32", "reader omp"."""
     if isinstance(value, list):
-        return " or ".join(_label(name, each) for each in value)
+        return " or ".join(in_words(name, each) for each in value)
     label = value_label(name, None if value == NONE else value) or f"no {name}"
     return f"{name.replace('_', ' ')} {label}" if isinstance(value, str) and value != NONE and name not in PLAIN else label

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sparsegap.number_formats import count, significant
+from sparsegap.number_formats import count, quantity, significant
 from sparsegap.statistics import ALPHA
 from sparsegap.study.claims import Claim
 from sparsegap.study.side_words import many, metric_of, that_of, title
@@ -13,17 +13,24 @@ from sparsegap.study.side_words import many, metric_of, that_of, title
 if TYPE_CHECKING:
     from sparsegap.study.verdicts import Verdict
 
+LARGE = 1e6
 RUNS = {"paired": "pair by seed", "unpaired": "run a side", "one side": "run", "slopes": "slope, one a seed", "points": "point"}
 
 
 def sentence(claim: Claim, verdict: Verdict, family: int) -> str:
     """What was seen with its evidence in brackets, then what has to be known beside it. `family`: claims that p was corrected for."""
     evidence = "; ".join(_evidence(claim, verdict, family))
-    return " ".join([f"{_seen(claim, verdict)} ({evidence}){_claimed(claim, verdict)}.", *_notes(claim, verdict, family)])
+    return " ".join([capital(f"{_seen(claim, verdict)} ({evidence}){_claimed(claim, verdict)}."), *_notes(claim, verdict, family)])
 
 
-def _figure(value: float | None) -> str:
-    return significant(value, 3)
+def capital(words: str) -> str:
+    """The words as a sentence begins."""
+    return words[:1].upper() + words[1:]
+
+
+def figure_words(value: float | None) -> str:
+    """A figure of a verdict; large ones with a prefix, as 1.19 G."""
+    return quantity(value).replace("-", "−") if value is not None and abs(value) >= LARGE else significant(value, 3)
 
 
 def _seen(claim: Claim, verdict: Verdict) -> str:
@@ -34,22 +41,22 @@ def _seen(claim: Claim, verdict: Verdict) -> str:
     if claim.kind == "trend":
         return f"{subject} {_course(claim, estimate, plural)}"
     if b is None or claim.kind == "about":
-        return f"{subject} {be} {_figure(estimate)}"
+        return f"{subject} {be} {figure_words(estimate)}"
     if claim.ratio:
-        return f"{a} {be} {_figure(estimate)} times {b}"
-    return f"{a} {be} {_figure(abs(estimate))} {'above' if estimate >= 0 else 'below'} {b}"
+        return f"{a} {be} {figure_words(estimate)} times {b}"
+    return f"{a} {be} {figure_words(abs(estimate))} {'above' if estimate >= 0 else 'below'} {b}"
 
 
 def _course(claim: Claim, estimate: float, plural: bool) -> str:
     step, s = f"each {'doubling' if claim.log else 'unit'} of {title(str(claim.x))}", "" if plural else "s"
     if claim.ratio:
-        return f"grow{s} by the factor {_figure(estimate)} for {step}"
-    return f"{'rise' if estimate >= 0 else 'fall'}{s} by {_figure(abs(estimate))} for {step}"
+        return f"grow{s} by the factor {figure_words(estimate)} for {step}"
+    return f"{'rise' if estimate >= 0 else 'fall'}{s} by {figure_words(abs(estimate))} for {step}"
 
 
 def _evidence(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
     if verdict.low is not None and verdict.high is not None:
-        yield f"{_interval_name(claim)} {_figure(verdict.low)} to {_figure(verdict.high)}"
+        yield f"{_interval_name(claim)} {figure_words(verdict.low)} to {figure_words(verdict.high)}"
     yield _runs(verdict.n, verdict.design)
     if verdict.units > 1:
         yield f"each the mean over {verdict.units} settings"
@@ -79,24 +86,28 @@ def _claimed(claim: Claim, verdict: Verdict) -> str:
     if claim.ratio and claim.kind != "about":
         return _claimed_factor(claim)
     if claim.kind == "about" and claim.value is None:
-        return f"; the original's range is {_figure(claim.low)} to {_figure(claim.high)}"
+        return f"; the original's range is {figure_words(claim.low)} to {figure_words(claim.high)}"
     if claim.kind == "about":
-        return f"; the original has {_figure(claim.value)}"
+        return f"; the original has {figure_words(claim.value)}"
     if claim.kind == "equivalent":
-        return f"; a difference up to {_figure(claim.margin)}{f' from {_figure(centre)}' if claim.value is not None else ''} counts as none"
+        return f"; a difference up to {figure_words(claim.margin)}{_from(claim)} counts as none"
     if claim.kind == "trend":
-        return f"; more than {_figure(claim.margin)} is claimed" if claim.margin else ""
-    return f"; more than {_figure(centre + claim.margin)} is claimed" if centre + claim.margin or claim.b is None else ""
+        return f"; more than {figure_words(claim.margin)} is claimed" if claim.margin else ""
+    return f"; more than {figure_words(centre + claim.margin)} is claimed" if centre + claim.margin or claim.b is None else ""
 
 
 def _claimed_factor(claim: Claim) -> str:
     margin = claim.margin or 1.0
     if claim.kind == "equivalent":
-        return f"; a factor up to {_figure(margin)}{f' from {_figure(claim.value)}' if claim.value is not None else ''} counts as none"
+        return f"; a factor up to {figure_words(margin)}{_from(claim)} counts as none"
     if claim.kind == "trend":
         beyond = "more than" if claim.direction == "up" else "less than"
-        return f"; {beyond} {_figure(margin if claim.direction == 'up' else 1 / margin)} is claimed"
-    return f"; more than {_figure((claim.value or 1.0) * margin)}{' times' if claim.b is not None else ''} is claimed"
+        return f"; {beyond} {figure_words(margin if claim.direction == 'up' else 1 / margin)} is claimed"
+    return f"; more than {figure_words((claim.value or 1.0) * margin)}{' times' if claim.b is not None else ''} is claimed"
+
+
+def _from(claim: Claim) -> str:
+    return "" if claim.value is None else f" from {figure_words(claim.value)}"
 
 
 def _notes(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
@@ -135,4 +146,4 @@ def _exact(verdict: Verdict) -> str:
     if least <= ALPHA:
         return f"Exact p = {significant(p)}."
     trust = "" if verdict.status == "not shown" else ": the interval trusts that scatter is normal"
-    return f"n is too small for p < .05 by an exact test, whose least is {_figure(least)}{trust}."
+    return f"So few runs cannot give p < .05 in an exact test, whose least is {figure_words(least)}{trust}."

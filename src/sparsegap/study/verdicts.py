@@ -19,7 +19,7 @@ from sparsegap.statistics import ALPHA, Estimate, Test
 from sparsegap.study.claims import Claim
 from sparsegap.study.observations import Curve, Lacking, Observed, Table, Values, curves, logarithms, observe, places
 from sparsegap.study.records import Records
-from sparsegap.study.verdict_words import sentence
+from sparsegap.study.verdict_words import capital, sentence
 
 Status = Literal["confirmed", "refuted", "not shown"]
 ENOUGH_TO_PREDICT = 3  # runs; the range of a new run from two is 13 times their distance and holds anything
@@ -97,7 +97,7 @@ def _at_place(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
 
 
 def _lacking(claim: Claim, place: Mapping[str, Any], lacking: Lacking) -> Verdict:
-    return Verdict(claim.says, claim.kind, claim.metric, dict(place), "not shown", str(lacking))
+    return Verdict(claim.says, claim.kind, claim.metric, dict(place), "not shown", capital(f"{lacking}."))
 
 
 # The kinds.
