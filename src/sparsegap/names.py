@@ -40,6 +40,9 @@ CALLED = {
 }
 
 
+READINGS = {"refit": "refit", "own": "its own encoder"}  # a way to read atoms, after a "+"
+
+
 def column_title(name: str) -> str:
     """A column as the title of an axis."""
     return TITLES.get(name, name.replace("_", " "))
@@ -54,6 +57,8 @@ def value_label(name: str, value: object) -> str:
         return f"{words} = {number_label(value)}"
     if name == "method":
         return called(str(value))
+    if name.endswith("_is") and value is not None:
+        return f"{words.removesuffix(' is')} {value}"
     if value is None:
         return "" if name == "variant" else f"no {words}"
     return str(value)
@@ -68,7 +73,7 @@ def called(method: str) -> str:
     """What a person calls a method: `mlp32` is "MLP 32", `topk+omp`, read with another, "TopK SAE + OMP"."""
     first, plus, reader = method.partition("+")
     if plus and method not in CALLED:
-        return f"{called(first)} + {called(reader)}"
+        return f"{called(first)} + {READINGS.get(reader) or called(reader)}"
     family, number = in_family(method)
     named = CALLED.get(method) or CALLED.get(family)
     return CALLED.get(method) or (f"{named} {number}" if named and number is not None else named) or method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -56,6 +57,7 @@ def option_table(function: Callable[..., Any]) -> list[dict[str, Any]]:
     ]
 
 
+@cache
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """Annotations of a member's parameters; of a class, of its constructor and of where training begins."""
     if not isinstance(function, type) or is_dataclass(function):  # the constructor of a dataclass lost where its annotations are from

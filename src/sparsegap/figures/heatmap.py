@@ -35,8 +35,9 @@ def heatmap(
 ) -> Any:
     """The mean of `value` over seeds in a grid of `x` and `y`, or its difference: each of the series `of` less the series `minus`.
 
-    Differences are taken seed by seed where both have the seed. `boundary` is K, as a number or a column: the line M = 2 K ln(N/K), above
-    which compressed sensing expects recovery, is drawn where x is N and y is M. Panels: each of `of`, for each value of `panel`.
+    Differences are taken seed by seed where both have the seed. `boundary` draws the line M = 2 K ln(N/K), above which compressed sensing
+    expects recovery, where y is M: a number or a column for K where x is N, for N where x is K ("active"). Panels: each of `of`, for each
+    value of `panel`.
     """
     wanted = at_end(records, chosen(records, where, [x, y, value]), at)
     wanted = [row for row in wanted if is_number(row.get(value)) and is_number(row.get(x)) and is_number(row.get(y))]
@@ -53,7 +54,7 @@ def heatmap(
                 for cell in _cells(part, (x, y, value, series), name, minus, across, up)
             ]
             rows += cells
-            lines.append(_boundary(part, boundary, across, up))
+            lines.append(_boundary(part, boundary, across, up, of_k=x == "active"))
             titles.append(title)
     most = max([abs(row["value"]) for row in rows], default=1.0)
     axes = position(alt.X, "across", across, x), position(alt.Y, "up", up, y)
@@ -135,21 +136,22 @@ def _border(line: list[Row]) -> list[Any]:
     return [border.encode(x="across:Q", y="up:Q", order="across:Q")] if line else []
 
 
-def _boundary(part: list[Row], boundary: str | int | None, across: list[float], up: list[float]) -> list[Row]:
-    """Points of M = 2 K ln(N/K) in cell numbers, N along x and M along y."""
+def _boundary(part: list[Row], boundary: str | int | None, across: list[float], up: list[float], of_k: bool) -> list[Row]:
+    """Points of M = 2 K ln(N/K) in cell numbers, N along x, or K, and M along y."""
     known: Any = boundary
     if isinstance(boundary, str):
         known = next((row[boundary] for row in part if is_number(row.get(boundary))), None)
     if not known or len(across) < 2 or len(up) < 2:
         return []
-    k, points = float(known), 60
+    other, points = float(known), 60
     low, high = across[0] * (across[0] / across[1]) ** 0.5, across[-1] * (across[-1] / across[-2]) ** 0.5
     line = []
     for number in range(points + 1):
-        n = low * (high / low) ** (number / points)
+        here = low * (high / low) ** (number / points)
+        k, n = (here, other) if of_k else (other, here)
         m = 2 * k * log(n / k) if n > k else 0.0
         if m > 0:
-            line.append({"across": rounded(_cell_number(n, across)), "up": rounded(_cell_number(m, up))})
+            line.append({"across": rounded(_cell_number(here, across)), "up": rounded(_cell_number(m, up))})
     return line
 
 

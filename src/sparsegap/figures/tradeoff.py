@@ -8,7 +8,7 @@ from typing import Any, Literal
 import altair as alt
 
 from sparsegap.break_even import frontier
-from sparsegap.charts import SMALL, light
+from sparsegap.charts import SMALL, is_listed, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
 from sparsegap.drawing.lumping import lumped
@@ -20,7 +20,8 @@ from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, 
 from sparsegap.label_places import PLACES, places
 from sparsegap.study.records import Column, Records, Where
 
-HEIGHT, NARROW, ALONE, PADDING = 300, 210, 330, 20
+HEIGHT, LOW = 300, 230  # of a panel in a row, and in a grid, which has to fit on a page
+NARROW, HALF, ALONE = 210, 250, 330  # the least width of a panel: of three in a row, of two, of the only one
 LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "value_error", "largest_error", "seconds")
 MARKS = ("circle", "square", "triangle-up", "diamond")
 FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, those that nothing cheaper equals, and others where there is room
@@ -47,8 +48,9 @@ def tradeoff(
     """Quality against cost on a log axis, a mark for each method and `setting`, and the compute-optimal frontier as steps.
 
     With `train` and `samples` the cost is train + samples · x, one panel for each number of samples. `shape` is a column with few values,
-    as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side. Without
-    `setting` every setting that varies otherwise has a mark of its own.
+    as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side; of several
+    columns the last varies along a row, and a row has one scale of costs. Without `setting` every setting that varies otherwise has a mark
+    of its own. A dictionary read in several ways has one colour.
     """
     wanted = at_end(records, chosen(records, where, [x, y]), at)
     measured = [row for row in wanted if is_number(row.get(y))]
@@ -56,6 +58,7 @@ def tradeoff(
     higher = better == "higher" or (better == "auto" and y not in LESS_IS_BETTER)
     rows: list[Row] = []
     titles: list[str] = []
+    lines: list[tuple[object, ...]] = []  # of the grid, which each panel is in
     for label, part in in_panels(wanted, panel, [*as_list(colour), *as_list(shape), *split]):
         for often in samples if isinstance(samples, list) else [samples]:
             words = f"{number_label(often)} samples" if isinstance(samples, list) and often is not None else ""
@@ -64,13 +67,16 @@ def tradeoff(
             _judge(found, higher)
             rows += [{"key": f"{len(titles)}/{number}", **row, "panel": len(titles), "where": title} for number, row in enumerate(found)]
             titles.append(title)
-    series = Series(rows)
+            lines.append(key_of(part[0], as_list(panel)[:-1]) if len(as_list(panel)) > 1 else (len(titles),))
+    series = Series(rows, legend=False)  # every mark that matters has its name beside it
+    across, grid = _layout(lines)
+    height, least = (LOW if grid else HEIGHT), (ALONE if len(titles) < 2 else HALF if across == 2 else NARROW)
     domain_y = extent([row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None], padding=0.1)
     drawn = []
     for number, title in enumerate(titles):
         own = [row for row in rows if row["panel"] == number]
-        domain_x = extent([row["x"] for row in own], log=log_x, padding=0.08)
-        _place(own, domain_x, domain_y, log_x, NARROW if len(titles) > 1 else ALONE)
+        domain_x = extent([row["x"] for row in rows if lines[row["panel"]] == lines[number]], log=log_x, padding=0.08)
+        _place(own, domain_x, domain_y, log_x, (least, height))
         drawn.append(Panel(_layers(x if samples is None else "flops_total", y, own, series, domain_x, domain_y, log_x, shape), title))
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
@@ -79,13 +85,19 @@ def tradeoff(
             title=f"{column_title(y)} against {column_title(x)}",
             description=_in_words(rows, y),
             note=_note(rows, samples, band, centre, split),
-            height=HEIGHT,
-            across=max(2, min(3, len(drawn))),
-            least=NARROW,
-            entries=[row["name"] for row in rows] if series.legend else (),
+            height=height,
+            across=across,
+            least=least,
+            grid=grid,
             columns=_columns(rows, column_title(x), column_title(y), shape),
         ),
     )
+
+
+def _layout(lines: list[tuple[object, ...]]) -> tuple[int, bool]:
+    """How many panels stand side by side, and whether they are rows of a grid, whose columns must stay columns."""
+    widest = max((lines.count(line) for line in lines), default=1)
+    return (widest, True) if 1 < widest <= 3 and widest < len(lines) else (max(2, min(3, len(lines))), False)
 
 
 def _marks(
@@ -113,7 +125,7 @@ def _marks(
         kind = ", ".join(value_label(name, rows[0].get(name)) for name in shape)
         found.append(
             {
-                **named(rows[0], colour),
+                **_named(rows[0], colour),
                 "kind": kind,
                 "setting": said,
                 "x": rounded(cost),
@@ -126,6 +138,13 @@ def _marks(
     return found
 
 
+def _named(row: Row, colour: list[str]) -> Row:
+    """Of a dictionary that is read in another way, as topk+omp, the colour of the dictionary and the name of both."""
+    found = named(row, colour)
+    first, plus, _ = found["method"].partition("+")
+    return found | {"method": first} if plus and not is_listed(found["method"]) else found
+
+
 def _judge(rows: list[Row], higher: bool) -> None:
     """Which marks of each kind nothing cheaper equals."""
     for group in grouped(rows, lambda row: row["kind"]).values():
@@ -134,18 +153,20 @@ def _judge(rows: list[Row], higher: bool) -> None:
             row["efficient"] = number in best
 
 
-def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool, width: float) -> None:
+def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool, size: tuple[float, float]) -> None:
     """Where names go, judged at the narrowest a panel gets; those of marks that something cheaper equals only where there is room."""
+
+    width, height = size
 
     def across(value: float) -> float:
         low, high = domain_x
         return width * (log(value / low) / log(high / low) if log_x else (value - low) / (high - low))
 
     ordered = sorted(rows, key=lambda row: not row["efficient"])
-    down = [HEIGHT * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
+    down = [height * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
     few = len(rows) <= FEW_TO_NAME and not any(row["setting"] for row in rows)
     needed = len(rows) if few else sum(row["efficient"] for row in rows)
-    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed, HEIGHT)
+    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed, height)
     for row, corner in zip(ordered, corners, strict=True):
         row["corner"] = corner
 
