@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -120,6 +121,21 @@ def test_many_steps_of_sparse_coding_are_those_of_torch() -> None:
     program.advance(200)
     torch.testing.assert_close(program.own_codes.double(), u.detach().exp(), rtol=2e-2, atol=2e-3)
     torch.testing.assert_close(program.rows.double(), atoms.detach(), rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("hidden", [0, 64])
+def test_layers_begin_as_torchs_linear_ones(hidden: int) -> None:
+    """Bounds and spread of every layer, its bias, and the atoms, which are a layer of as many inputs as there are atoms, without a bias."""
+    torch.manual_seed(0)
+    program = Network(drawn(1), atoms=40, seeds=range(30), hidden=hidden, bias=True, data=[0] * 30)
+    sizes = [WIDTH, *([hidden] if hidden else []), 40, WIDTH]
+    many = [[torch.nn.Linear(a, b) for _ in range(30)] for a, b in pairwise(sizes)]
+    theirs = [torch.stack([getattr(one, name).detach() for one in layer]) for layer in many for name in ("weight", "bias")][:-1]
+    ours = [part for layer in program.layers for part in layer] + [program.rows]
+    for part, like in zip(ours, theirs, strict=True):
+        assert part.numel() == like.numel()
+        found, wanted = (torch.stack([each.abs().max(), each.std()]) for each in (part, like))
+        torch.testing.assert_close(found, wanted, rtol=0.05, atol=0)
 
 
 @pytest.mark.parametrize("kind", ["network", "exponential", "descent"])
