@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from sparsegap.dictionary import Dictionary
     from sparsegap.theorem.record import TheoremRecord
 
 Sae = Annotated[Path | None, typer.Option(metavar="PATH", show_default=False,
@@ -23,6 +24,8 @@ Seed = Annotated[int, typer.Option(help="Of the toy.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, one JSON object.")]
 
 ROWS = 8192  # of the activations that are read
+TOLD = 4e11  # operations of a pass: from here on it takes more than some seconds, and that is said first
+SPEED = 3e10  # operations a second and core, about: products and what is asked of each of them
 
 
 def theorem(sae: Sae = None, activations: Given = None, size: Size = None, out: Out = None, seed: Seed = 0, as_json: Json = False) -> None:
@@ -61,7 +64,24 @@ def _of_checkpoint(path: Path, activations: Path | None, size: float | None) -> 
         given = open_activations(activations, "test")
         opened.check(given)
         x = given.load(ROWS).activations
+    _announce(opened.dictionary)
     return account(opened.encoder, opened.dictionary, x=x, size=size, name=str(path))
+
+
+def _announce(dictionary: Dictionary) -> None:
+    """What a large one costs, before it does."""
+    import torch
+
+    from sparsegap.theorem.account import judged_latents
+
+    chosen = judged_latents(dictionary)
+    judged = dictionary.n_atoms if chosen is None else len(chosen)
+    operations = 2.0 * judged * dictionary.atoms.numel()
+    if operations > TOLD:
+        of_all = f" (of {dictionary.n_atoms:,}, evenly spread)" if judged < dictionary.n_atoms else ""
+        seconds = operations / (SPEED * torch.get_num_threads())
+        typer.echo(f"{judged:,} latents{of_all} against {dictionary.n_atoms:,} sources: {operations / 1e12:.1f} trillion operations "
+                   f"a pass, about {seconds:,.0f} s", err=True)
 
 
 def _of_toy(seed: int, size: float | None) -> TheoremRecord:

@@ -29,6 +29,7 @@ LEAST_PENALTY = 1e-3
 PAIRS_TRIED = 1 << 28
 SMALL = 1024  # atoms that are compared in float64
 BLOCK_ENTRIES = 1 << 22
+MOST_PRODUCTS = 1 << 42  # of a pass over the pairs, some minutes of one core: 65,536 latents of 768 dimensions take 3/4 of them
 
 
 def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = None, size: float | None = None,
@@ -38,7 +39,9 @@ def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = No
     x: (n, d) activations, of which follow the size of a typical source, the median active code, and which latents are in use: only these
     are sources and judged. size: of a source, and size_from where it is from; by default that, else 1 where the encoder has no biases and
     no thresholds, else a thousand times the largest of them, so that they no longer matter. Costs two passes over all m² pairs of a latent
-    and a source, 2·m²·d FLOPs each. Raises InputError for an encoder of another shape than the dictionary, and where no latent fires on x.
+    and a source, 2·m²·d FLOPs each, the second up to 16,384 atoms only; where one would take more than 2^42 products (`judged_latents`),
+    as many latents as that allows are judged, evenly spread.
+    Raises InputError for an encoder of another shape than the dictionary, and where no latent fires on x.
     """
     began = time.perf_counter()
     if (encoder.n_atoms, encoder.width) != tuple(dictionary.atoms.shape):
@@ -56,7 +59,7 @@ def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = No
     used = dictionary if in_use is None else _only(dictionary, in_use)
     size, found_from = _size(reading, dictionary, size, typical)
     size_from = size_from or found_from
-    found = columns(reading, used)
+    found = columns(reading, used, judged_latents(used))
     worst = worst_input(reading, used, size=size, found=found, rank=min(rank, found.sources))
     one, two = (_described(reading, used, each, each is worst.input) for each in (worst.one, worst.two))
     answers = _answers(used, worst.input)
@@ -67,6 +70,13 @@ def account(encoder: Amortised, dictionary: Dictionary, *, x: Tensor | None = No
         lower=worst.lower, upper=worst.upper, exact=worst.exact, tried=worst.tried, answers=answers,
         products=products, seconds=time.perf_counter() - began,
     )
+
+
+def judged_latents(dictionary: Dictionary) -> Tensor | None:
+    """Which latents are judged, evenly spread, where a pass over all of them would take very long; None for all."""
+    live = (dictionary.norms > 0).nonzero().flatten()
+    most = max(1, MOST_PRODUCTS // (max(1, len(live)) * dictionary.width))
+    return None if len(live) <= most else live[torch.linspace(0, len(live) - 1, most, dtype=torch.float64).round().long()]
 
 
 def _use(reading: LinearNonlinear, x: Tensor | None) -> tuple[Tensor | None, float | None]:
@@ -100,25 +110,30 @@ def _size(reading: LinearNonlinear, dictionary: Dictionary, asked: float | None,
 
 
 def _single(dictionary: Dictionary) -> Tensor:
-    """(c, 2) some single sources, evenly spread."""
+    """(c,) some sources, evenly spread."""
     live = (dictionary.norms > 0).nonzero().flatten()
     wanted = min(len(live), max(RANKED, dictionary.width * 3 // 2))
-    chosen = live[torch.linspace(0, len(live) - 1, wanted).round().long()]
-    return torch.stack([chosen, torch.full_like(chosen, -1)], 1)
+    return live[torch.linspace(0, len(live) - 1, wanted).round().long()]
 
 
 def _of_values(reading: LinearNonlinear, dictionary: Dictionary, size: float) -> Singular:
-    x, _ = inputs(dictionary, _single(dictionary), size, reading.weight.dtype)
+    x = _alone(dictionary, _single(dictionary), size, reading.weight.dtype)
     return _singular("values before the gate", affine_spectrum(x, reading.weight, reading.offset))
 
 
 def _of_codes(encoder: object, dictionary: Dictionary, size: float) -> list[Singular]:
     """The encoder's codes of single sources, on the latents of these sources, beside the true codes, which are the identity."""
-    sources = _single(dictionary)
-    x, truth = inputs(dictionary, sources, size)
-    mine = sources[:, 0]
-    codes = encoder.encode(x).dense()[:, mine]  # type: ignore[attr-defined]
-    return [_singular("the encoder's codes", spectrum(codes)), _singular("true codes", spectrum(truth[:, mine]))]
+    mine = _single(dictionary)
+    x = _alone(dictionary, mine, size, torch.float64)
+    blocks = x.split(max(1, BLOCK_ENTRIES // dictionary.n_atoms))
+    codes = torch.cat([encoder.encode(block).dense()[:, mine] for block in blocks])  # type: ignore[attr-defined]
+    truth = size * torch.eye(len(mine), dtype=torch.float64)
+    return [_singular("the encoder's codes", spectrum(codes)), _singular("true codes", spectrum(truth))]
+
+
+def _alone(dictionary: Dictionary, sources: Tensor, size: float, dtype: torch.dtype) -> Tensor:
+    """(c, d) inputs of one source each."""
+    return dictionary.bias.to(dtype) + size * dictionary.atoms[sources].to(dtype)
 
 
 def _singular(what: str, found: Spectrum) -> Singular:

@@ -12,7 +12,7 @@ from sparsegap.dictionary import Dictionary
 from sparsegap.errors import InputError
 from sparsegap.theorem.affine_gate import LinearNonlinear
 
-BLOCK_ENTRIES = 1 << 22
+BLOCK_ENTRIES = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Columns:
 
 
 def columns(reading: LinearNonlinear, dictionary: Dictionary, latents: Tensor | None = None) -> Columns:
-    """The pass, for all latents that have an atom, or for those given: 2·b·m·d FLOPs, memory of one block of 4 million entries.
+    """The pass, for all latents that have an atom, or for those given: 2·b·m·d FLOPs, memory of one block of 8 million entries.
 
     Raises InputError where the encoder and the dictionary do not belong together, or a latent is none or has no atom.
     """

@@ -72,7 +72,8 @@ class TheoremRecord:
     """Everything that `sparsegap theorem` says.
 
     size: σ of a source, and size_from where it is from. universal ≤ lower ≤ the worst error ≤ upper, as `worst.Worst`. exact: no input of
-    one or two such sources is worse than the worst one here. judged: latents looked at, of `atoms`. rank: of the atoms. escapes: None, or
+    one or two such sources is worse than the worst one here. judged: latents looked at, of `atoms`; of very many a sample, and then there
+    is no universal. rank: of the atoms. escapes: None, or
     why the theorem does not speak of the encoder; then only `spectra` are there.
     """
 
@@ -98,6 +99,11 @@ class TheoremRecord:
     answers: tuple[Answer, ...] = ()
     products: list[list[float]] | None = None
     seconds: float = 0.0
+
+    @property
+    def sampled(self) -> bool:
+        """Whether only some of the latents that have a source were judged."""
+        return self.signs is not None and self.signs.others > self.judged * (self.judged - 1)
 
     @property
     def worst(self) -> WorstInput | None:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from sparsegap.errors import InputError
 
+BLOCK_ROWS = 1 << 14  # of a tall matrix that are held in float64 at once
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -38,7 +40,8 @@ def spectrum(matrix: Tensor) -> Spectrum:
     """
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise InputError(f"singular values are those of a matrix, not of shape {tuple(matrix.shape)}")
-    values = torch.linalg.svdvals(matrix.double())
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    values = torch.linalg.svdvals(_triangle(tall) if len(tall) > BLOCK_ROWS else tall.double())
     eps = torch.finfo(matrix.dtype).eps
     return Spectrum(values, max(matrix.shape) * eps * float(values[0]), (matrix.shape[0], matrix.shape[1]))
 
@@ -48,10 +51,18 @@ def affine_spectrum(x: Tensor, weight: Tensor, offset: Tensor | None = None) -> 
 
     Two QR factorisations and the singular values of a square of d + 1: 4(n + m)d² FLOPs; nothing (n, m) is formed.
     """
-    left, right = x.double(), weight.double()
+    left, right = x, weight
     if offset is not None and bool((offset != 0).any()):
-        left, right = torch.cat([left, left.new_ones(len(left), 1)], 1), torch.cat([right, offset.double()[:, None]], 1)
-    inner = torch.linalg.qr(left, mode="r").R @ torch.linalg.qr(right, mode="r").R.T
+        left, right = torch.cat([left, left.new_ones(len(left), 1)], 1), torch.cat([right, offset[:, None].to(right)], 1)
+    inner = _triangle(left) @ _triangle(right).T
     values = torch.linalg.svdvals(inner)
     shape = (len(x), len(weight))
     return Spectrum(values, max(shape) * torch.finfo(torch.float64).eps * float(values[0]), shape)
+
+
+def _triangle(tall: Tensor) -> Tensor:
+    """R of the QR factorisation, float64, block by block (Demmel et al. 2012, doi:10.1137/080731992): a copy of a block at a time."""
+    found = tall[:0].double()
+    for block in tall.split(BLOCK_ROWS):
+        found = torch.linalg.qr(torch.cat([found, block.double()]), mode="r").R
+    return found

@@ -30,7 +30,8 @@ def headline(record: TheoremRecord) -> str:
     else:
         told = f"{record.name} ({record.encoder}, {shape}) cannot be exact on all inputs of one or two sources. "
     solved = [answer for answer in record.answers if answer.error < FOUND]
-    said = f"At worst, given {_sources(worst)}, a latent is off by {worst.error:.0%} of a source"
+    where = f"At worst of {record.judged:,} latents that were judged" if record.sampled else "At worst"
+    said = f"{where}, given {_sources(worst)}, a latent is off by {worst.error:.0%} of a source"
     told = told[0].upper() + told[1:]
     return told + said + (f"; with the same atoms {_named(solved[0].method)} reads that input to {solved[0].error:.1%}." if solved else ".")
 
@@ -70,6 +71,7 @@ def _of_worst(record: TheoremRecord) -> list[Line]:
     assert record.one is not None and record.two is not None
     how = "no such input is worse" if record.exact else f"the worst of {record.tried:,} that were run"
     told = []
+    how += f", for {record.judged:,} of the latents, evenly spread: all would take too long" if record.sampled else ""
     for name, each in (("worst single source", record.one), ("worst pair of sources", record.two)):
         meaning = f"latent {each.latent:,} says {each.gives:.2f} where {each.should:.0f} is right; {how}"
         told.append(Line(name, f"{_sources(each)}: error {each.error:.1%}", meaning))
@@ -77,9 +79,10 @@ def _of_worst(record: TheoremRecord) -> list[Line]:
 
 
 def _of_bounds(record: TheoremRecord) -> list[Line]:
+    universal = Line("any encoder of this form", f"at least {record.universal:.2%}" if record.universal else "no bound",
+                     f"whatever its weights, biases and gates: {record.judged:,} atoms of rank {record.rank:,}")
     return [
-        Line("any encoder of this form", f"at least {record.universal:.2%}" if record.universal else "no bound",
-             f"whatever its weights, biases and gates: {record.judged:,} atoms of rank {record.rank:,}"),
+        *([] if record.sampled else [universal]),
         Line("these weights, any gate", _range(record.lower, record.upper),
              "the worst error, proven; the upper end where no negative value passes the gate"),
     ]

@@ -22,6 +22,7 @@ from sparsegap.theorem.columns import Columns, columns
 
 TRIED = 1024  # pairs that are run where a gate looks at more than one value
 ALL_ENTRIES = 1 << 24  # and all of them up to so many codes
+SINGLE_ENTRIES = 1 << 30  # and all single sources up to so many: 23,000 latents
 RUN_ENTRIES = 1 << 23
 ROUNDING = 1e-6
 
@@ -164,6 +165,8 @@ def _run(reading: LinearNonlinear, dictionary: Dictionary, kinds: list[_Kind], s
     """The worst of all single sources and of all pairs, or the most suspicious ones, by running what the gates decide together."""
     live = (dictionary.norms > 0).nonzero().flatten()
     single = torch.cat([torch.stack([live, torch.full_like(live, -1)], 1), torch.stack([live, live], 1)])
+    if len(single) * dictionary.n_atoms > SINGLE_ENTRIES:
+        single = _most_suspicious(_parted(kinds)[0], TRIED)
     every = len(live) ** 2 * dictionary.n_atoms <= 2 * ALL_ENTRIES
     pairs = torch.combinations(live) if every else _most_suspicious(_parted(kinds)[1], TRIED)
     one, two = (_worst_of(reading, dictionary, sources, size) for sources in (single, pairs))
