@@ -119,6 +119,9 @@ def test_a_study_is_shown_before_its_namesake_experiment() -> None:
         found = find(name)
         assert found.folder == "studies" and "sparsegap show experiments/unrolled_depth" in found.doc
     assert find("experiments/unrolled_depth").folder == "experiments"
+    ladder = find("ladder")
+    assert ladder.folder == "studies" and "sparsegap show figures/ladder" in ladder.doc
+    assert find("figures/ladder").folder == "figures"
 
 
 def test_list_shows_every_solver() -> None:

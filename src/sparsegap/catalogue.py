@@ -18,8 +18,6 @@ from sparsegap.study.finding import shipped
 # The subpackages that a person chooses from. What is in them is found by scanning.
 LISTS = ("encoders", "experiments", "figures", "learners", "metrics", "solvers", "sources", "studies")
 
-NAMESAKES = ("experiments", "studies")  # a study may be called after its experiment, and is what a person asks for
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -83,7 +81,8 @@ class StudyEntry:
         named = [f"A collection of {', '.join(study.studies)}."] if study.is_collection else [f"{self._trials()} {self.path}"]
         claims = "\n".join(f"- {claim.says}" for claim in study.claims)
         run = f"$ sparsegap run {self.name}    # --full for all seeds and steps"
-        other = f"The experiment of this name: sparsegap show experiments/{self.name}" if self.name in names("experiments") else ""
+        namesakes = [f"sparsegap show {folder}/{self.name}" for folder in LISTS if folder != self.folder and self.name in names(folder)]
+        other = f"Others of this name: {', '.join(namesakes)}" if namesakes else ""
         return "\n\n".join(part for part in (study.title, study.about, *named, claims and f"It claims:\n{claims}", run, other) if part)
 
     def _trials(self) -> str:
@@ -131,17 +130,16 @@ def entries(folder: str) -> list[Entry | StudyEntry]:
 
 
 def find(name: str) -> Entry | StudyEntry:
-    """The member called `name` or `folder/name`; of a study and its namesake experiment, the study.
+    """The member called `name` or `folder/name`; of a study and its namesakes the study, which is what a person asks for and names them.
 
-    Raises InputError where there is none, or more than one.
+    Raises InputError where there is none, or more than one and no study.
     """
     folder, slash, last = name.rpartition("/")
     homes = [(each, word) for each in folders(folder if slash else None) for word in (last, last.replace("-", "_")) if word in _names(each)]
     homes = list(dict.fromkeys(homes))
     if not homes:
         raise InputError(f"there is nothing called '{name}'; `sparsegap list` shows what there is")
-    if [each for each, _ in homes] == list(NAMESAKES):
-        homes = homes[-1:]
+    homes = [home for home in homes if home[0] == "studies"] or homes
     if len(homes) > 1:
         raise InputError(f"'{last}' is in several folders; say which: {', '.join(f'{each}/{word}' for each, word in homes)}")
     return _entry(*homes[0])
