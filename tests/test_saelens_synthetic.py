@@ -252,3 +252,12 @@ def test_fit_learns_from_a_model(tmp_path: Path) -> None:
                  "--batch", "64", "--atoms", "24"]
     result = CliRunner().invoke(cli.application(), arguments)
     assert result.exit_code == 0, result.output
+
+
+def test_the_command_writes_what_the_source_says(tmp_path: Path) -> None:
+    text = "uniform:atoms=6,width=3,active=2,exact=false,magnitudes=constant,seed=3"
+    done = CliRunner().invoke(cli.application(), ["export", text, "--out", str(tmp_path / "model")])
+    assert (done.exit_code, done.stdout) == (0, f"6 features of 3 dimensions in {tmp_path / 'model'}\n")
+    assert torch.equal(read(tmp_path / "model").vectors, parse_source(text).dictionary.atoms)
+    refused = CliRunner().invoke(cli.application(), ["export", text.replace("exact=false,", ""), "--out", str(tmp_path / "other")])
+    assert refused.exit_code == 2 and "exact=false" in refused.stderr and not (tmp_path / "other").exists()
