@@ -100,6 +100,7 @@ def test_the_rows_of_a_start(starts: list[Row]) -> None:
     assert course[0]["objective_gap"] < zero[0]["objective_gap"]
     assert course[0]["iterations_to_1pct"] <= zero[0]["iterations_to_1pct"]
     assert {name for row in starts for name in row} - {"seed"} == set(warm.COLUMNS)
+    assert 0 < course[0]["latent_mcc_chance"] == zero[0]["latent_mcc_chance"] < course[0]["latent_mcc"] - 0.2
 
 
 @pytest.mark.parametrize("method", ["ista", "fista", "coordinate_descent"])
@@ -122,9 +123,10 @@ def test_other_samples_codes_are_other_samples() -> None:
 
 
 def test_iterations_until_near() -> None:
-    assert reaches(0.01, [0, 1, 10, 100], [1.0, 1.0, 0.1, 0.001]) == pytest.approx(10**1.5)
-    assert reaches(0.01, [0, 4], [1.0, 1e-4]) == pytest.approx(2)
+    assert reaches(0.01, [0, 1, 10, 100], [1.0, 1.0, 0.1, 0.001]) == 32  # 10 to the 1.5, and on
+    assert reaches(0.01, [0, 4], [1.0, 1e-4]) == 2
     assert reaches(0.01, [0, 1, 2], [1.0, 0.5, 0.2]) is None
+    assert reaches(0.01, [0, 1, 2], [1.0, 1.0, 1e-9]) == 2  # a jump is no line
     assert reaches(0.01, [0, 1], [0.01, 1e-9]) == 0
 
 

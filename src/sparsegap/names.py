@@ -16,7 +16,7 @@ TITLES = {
     "loss": "loss", "support_f1": "support F1", "support_precision": "support precision", "support_recall": "support recall",
     "exact_support": "samples with the exact support", "dead": "dead latents", "objective_gap": "objective above the optimum",
     "atoms": "sources N", "width": "measurements M", "active": "active sources K", "hidden": "hidden units", "l1_weight": "l1 weight",
-    "iteration": "iterations of the solver", "iterations_to_1pct": "iterations to within 1 % of the optimum",
+    "iteration": "iterations of the solver", "iterations_to_1pct": "iterations, until 1 % above the optimum",
     "lost_latent_mcc": "latent MCC lost", "lost_support_f1": "support F1 lost", "share_latent_mcc": "share of the latent MCC lost",
     "added_fvu": "fraction of variance unexplained, added",
     "penalty": "penalty λ", "depth": "unrolled steps", "coherence": "coherence",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
-from math import exp, log
+from math import ceil, exp, log
 from typing import Any, Literal
 
 import torch
@@ -23,22 +23,26 @@ from sparsegap.theorem.scores import recovered
 VERSION = 1
 Row = dict[str, Any]
 Method = Literal["ista", "fista", "coordinate_descent", "adam_exp"]
-Start = Literal["zero", "encoder", "shuffled"]
-STARTS: tuple[Start, ...] = ("zero", "encoder", "shuffled")
+Start = Literal["encoder", "shuffled", "zero"]
+STARTS: tuple[Start, ...] = ("encoder", "shuffled", "zero")
 NEAR = 0.01  # of the optimum: what iterations are counted to
 EXACT, FLOOR = 1e-9, 1e-9  # the gap to which the optimum is solved, and below which nothing is told apart
+ROUNDING = 1e-9  # of a whole number of iterations
 COMPILED = ("coordinate_descent",)  # solvers that do more than products with all atoms, and report it
 COLUMNS = ("step", "iteration", "method", "start", "objective_gap", "iterations_to_1pct", "flops", "penalty", "latent_mcc",
-           "support_recall", "exact_support", "relative_mse", "l0")
+           "latent_mcc_chance", "support_recall", "exact_support", "relative_mse", "l0")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all starts of a seed share: samples in float64, the lasso on their true atoms, and the least objective there is, summed."""
+    """What all starts of a seed share: samples in float64, the lasso on their true atoms, its least objective, summed, and chance: the
+    latent MCC of the best codes given to other samples, which is far from 0 where samples are few.
+    """
 
     held: Sample
     problem: Lasso
     least: float
+    chance: float
 
     def gap(self, codes: Codes) -> float:
         """Σ L(x, z) / Σ min L − 1, at least FLOOR."""
@@ -54,7 +58,7 @@ def warm_starts(*, source: str, method: Method = "fista", starts: list[Start] | 
     for `steps` steps; shuffled, those codes given to other samples. Step 0 is the start itself. adam_exp is the inference-time optimisation
     of the paper, at `rate`, whose zero is exp(−10); of coordinate_descent an iteration is a pass over all atoms, the first of which judges
     the start. It ends where all samples are certified to the tolerance. objective_gap: of the summed objective, above that of the certified
-    optimum, relative, 1e-9 at least; iterations_to_1pct: until it is below .01, between logged ones by a line in logarithms, none where it
+    optimum, relative, 1e-9 at least; iterations_to_1pct: until it is .01, between logged ones by a line in logarithms, none where it
     never is. flops: of a sample, products with the atoms and the operations of compiled kernels, the encoder's pass among them.
     The original's SAE + ITO did not use its start: O'Neill, Gumran & Klindt, arXiv:2411.13117, `run_sae_ito`.
     """
@@ -74,7 +78,7 @@ def warm_starts(*, source: str, method: Method = "fista", starts: list[Start] | 
             begin = _beginning(start, own)
             price = 0.0 if start == "zero" else encoder_pass(truth.dictionary, 1)
             course = [(0, begin, 0.0), *_course(task, method, begin, iterations, tolerance, options)]
-            head = {"seed": seed, "method": method, "start": start, "penalty": task.problem.penalty}
+            head = {"seed": seed, "method": method, "start": start, "penalty": task.problem.penalty, "latent_mcc_chance": task.chance}
             rows += _rows(task, course, head, price)
     return rows
 
@@ -95,14 +99,21 @@ def _task(truth: Source, k: float, test: int) -> Task:
     held, problem = truth.test(test), matched_lasso(truth, k)
     exact = Sample(held.x.double(), held.codes)
     problem = Lasso(problem.dictionary.to(torch.float64), problem.penalty, problem.nonnegative)
-    return Task(exact, problem, float(solve(problem, exact.x, tolerance=EXACT).certificate.value.sum()))
+    best = solve(problem, exact.x, tolerance=EXACT)
+    chance = recovered(_of_others(best.codes), held.codes)["latent_mcc"]
+    return Task(exact, problem, float(best.certificate.value.sum()), chance)
+
+
+def _of_others(codes: Codes) -> Codes:
+    """Every sample with the codes of the one before."""
+    return codes[torch.arange(len(codes)).roll(1)]
 
 
 def _beginning(start: Start, own: Codes) -> Codes:
     """The codes to begin from."""
     if start == "zero":
         return Codes.empty(len(own), own.n_atoms, dtype=own.values.dtype)
-    return own if start == "encoder" else own[torch.arange(len(own)).roll(1)]
+    return own if start == "encoder" else _of_others(own)
 
 
 def _logged(iterations: int) -> list[int]:
@@ -142,19 +153,21 @@ def _rows(task: Task, course: list[tuple[int, Codes, float]], head: Row, price: 
     ]  # fmt: skip
 
 
-def reaches(near: float, steps: list[int], gaps: list[float]) -> float | None:
-    """After how many steps a falling gap is below `near`; None where it never is. Between two logged ones along a line of their logarithms,
-    from 0 to the first one of the gap's.
+def reaches(near: float, steps: list[int], gaps: list[float]) -> int | None:
+    """After how many steps a falling gap is at most `near`; None where it never is.
+
+    Between two logged steps it falls along a line of logarithms, from step 0 along one of the gap's; the answer is the next whole step.
 
     >>> reaches(0.01, [0, 1, 10, 100], [1.0, 1.0, 0.1, 0.001])
-    31.622...
+    32
     >>> reaches(0.01, [0, 1], [0.001, 0.0001])
-    0.0
+    0
     """
     if gaps[0] <= near:
-        return 0.0
+        return 0
     for (before, above), (after, below) in pairwise(zip(steps, gaps, strict=True)):
         if below <= near:
             share = log(above / near) / log(above / below)
-            return exp(log(max(before, 1)) + share * log(after / max(before, 1))) if before else share * after
+            between = exp(log(before) + share * log(after / before)) if before else share * after
+            return min(max(ceil(between - ROUNDING), before + 1), after)
     return None
