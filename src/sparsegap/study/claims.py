@@ -14,9 +14,9 @@ EACH = "variant"
 class Claim(BaseModel):
     """One claim about a metric of side `a`, or of the difference a − b where there is a side `b`; docs/statistics.md has the formulas.
 
-    kind: "greater" (than b, or than `value`, by more than `margin`), "about" (`value` is what a new run could give, or the mean lies within
-    `low` and `high`), "equivalent" (to b, or to `value`, up to `margin`), "trend" (in `x`, `direction` "up" or "down", by more than
-    `margin` for each doubling of x, or for each unit with log=false).
+    kind: "greater" (than b, or than `value`, by more than `margin`), "about" (`value` is what a new run could give, or the mean with its
+    interval lies within `low` and `high`), "equivalent" (to b, or to `value`, up to `margin`), "trend" (in `x`, `direction` "up" or
+    "down", by more than `margin` for each doubling of x, or for each unit with log=false).
     ratio: compare a / b instead of a − b, by logarithms, with figures and margins that are factors ("greater" by more than `margin` times,
     "equivalent" up to a factor `margin`; 0 stands for 1); a trend then grows by a factor.
     a, b: columns and the values they must have; a list means any of them, "none" means empty. at: which row of a curve counts: the "last"

@@ -140,7 +140,7 @@ def _equivalent(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict
 
 
 def _about(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
-    """Confirmed where a new run of ours could give the original's figure, or our mean lies within the original's range."""
+    """Confirmed where a new run of ours could give the original's figure, or the interval of our mean lies within the original's range."""
     seen = _observed(claim, table, place)
     if seen.b is not None and not seen.paired:
         raise Lacking("the scatter of a difference is that of pairs, and the two sides share too few seeds")
@@ -243,9 +243,10 @@ def _within(claim: Claim, estimate: Estimate, rounding: float) -> Status:
     low, high, interval = _scale(claim, claim.low or 0.0), _scale(claim, claim.high or 0.0), estimate.interval()
     if estimate.n < ENOUGH_TO_PREDICT or interval.low is None or interval.high is None:
         return "not shown"
-    if low <= _onto(estimate.value, rounding, low, high) <= high:
+    least, most = (_onto(edge, rounding, low, high) for edge in (interval.low, interval.high))
+    if low <= least and most <= high:
         return "confirmed"
-    return "refuted" if interval.high < low or interval.low > high else "not shown"
+    return "refuted" if most < low or least > high else "not shown"
 
 
 def _against(
