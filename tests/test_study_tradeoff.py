@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -57,3 +58,23 @@ def test_the_line_of_recovery_over_the_active_atoms() -> None:
     for point in spec["datasets"][line["data"]["name"]]:
         k, m = 3 * 3 ** point["across"], 8 * 2 ** point["up"]
         assert m == pytest.approx(2 * k * math.log(32 / k), rel=1e-3)
+
+
+def test_names_of_marks_above_each_other_keep_their_order() -> None:
+    rows = [{"method": method, "atoms": 16, "seed": 0, "latent_mcc": quality, "flops_inference": cost}
+            for method, quality, cost in (("topk", 0.60, 100.0), ("relu", 0.50, 101.0), ("gated", 0.49, 100.5), ("prolu", 0.30, 101.0),
+                                          ("mlp", 0.5, 900.0))]  # fmt: skip
+    spec = charts.spec(KINDS["tradeoff"](Records(rows)))
+    drawn = {row["method"]: row for row in rows_of(spec)}
+    assert [drawn[name]["corner"] for name in ("topk", "relu", "gated", "prolu")] == ["beside"] * 4
+    places = [drawn[name]["beside"] for name in ("topk", "relu", "gated", "prolu")]
+    assert places == sorted(places, reverse=True)
+    domain = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    assert min(a - b for a, b in itertools.pairwise(places)) >= 0.99 * 15 / 300 * (domain[1] - domain[0])  # a line of text apart
+    assert drawn["mlp"]["corner"] not in ("", "beside", "beside left") and "beside" not in drawn["mlp"]
+
+
+def test_no_difference_has_no_sign() -> None:
+    rows = [row | {"latent_mcc": 0.5 - 0.001 * (row["method"] == "sc")} for row in grid().rows]
+    drawn = rows_of(charts.spec(KINDS["heatmap"](Records(rows), of="sc", minus="sae", panel="active")))
+    assert {row["words"] for row in drawn} == {"0.00"}

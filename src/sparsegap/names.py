@@ -36,7 +36,7 @@ CALLED = {
     "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
     "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
     "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
-    "alista": "ALISTA",
+    "alista": "ALISTA", "mlp-256 counted": "MLP, top 20",
 }
 
 

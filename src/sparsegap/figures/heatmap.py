@@ -102,7 +102,7 @@ def _cells(
         if not values:
             continue
         middle, low, high = spread(values)
-        words = (f"{middle:+.2f}" if minus else f"{middle:.2f}").replace("-", "−")
+        words = "0.00" if round(middle, 2) == 0 else (f"{middle:+.2f}" if minus else f"{middle:.2f}").replace("-", "−")
         cells.append(
             {
                 "x": at_x,

@@ -17,13 +17,15 @@ from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series, label_expression
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, per_seed, spread
-from sparsegap.label_places import PLACES, places
+from sparsegap.label_places import CHARACTER, LETTER_HEIGHT, PLACES, apart, places
 from sparsegap.study.records import Column, Records, Where
 
 HEIGHT, LOW = 300, 230  # of a panel in a row, and in a grid, which has to fit on a page
 NARROW, HALF, ALONE = 210, 250, 330  # the least width of a panel: of three in a row, of two, of the only one
 LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "value_error", "largest_error", "seconds")
 MARKS = ("circle", "square", "triangle-up", "diamond")
+STACK, NEAR, BESIDE = 4, 12, 10  # marks that make a stack; pixels between the first and the last of them, and to their names
+HALO: dict[str, Any] = {"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}  # of a name, so that lines end before it
 FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, those that nothing cheaper equals, and others where there is room
 
 
@@ -165,10 +167,45 @@ def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x:
     ordered = sorted(rows, key=lambda row: not row["efficient"])
     down = [height * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
     few = len(rows) <= FEW_TO_NAME and not any(row["setting"] for row in rows)
-    needed = len(rows) if few else sum(row["efficient"] for row in rows)
-    corners = places([(across(row["x"]), at, row["name"]) for row, at in zip(ordered, down, strict=True)], width, needed, height)
-    for row, corner in zip(ordered, corners, strict=True):
+    found = [(row, across(row["x"]), at) for row, at in zip(ordered, down, strict=True)]
+    taken = _stacked(found, domain_y, size) if few else []
+    free = [(at, below, row["name"]) for row, at, below in found if "corner" not in row]
+    rest = [row for row in ordered if "corner" not in row]
+    needed = len(rest) if few else sum(row["efficient"] for row in rest)
+    marks = [(at, below, "") for row, at, below in found if "corner" in row]
+    for row, corner in zip(rest, places([*free, *marks, *taken], width, needed, height), strict=False):
         row["corner"] = corner
+
+
+def _stacked(found: list[tuple[Row, float, float]], domain_y: list[float], size: tuple[float, float]) -> list[tuple[float, float, str]]:
+    """Names of marks that stand above each other go beside them in the order of the marks, in their colours: any other place would be
+    nearer to another mark. What of the panel these names take, as points without a name.
+    """
+    width, height = size
+    taken = []
+    ordered = sorted(found, key=lambda each: each[1])
+    stacks = [stack for stack in _runs(ordered) if len(stack) >= STACK]
+    for stack in stacks:
+        longest = CHARACTER * max(len(row["name"]) for row, _, _ in stack)
+        right = stack[-1][1] + BESIDE + longest <= width
+        downs = apart([down for _, _, down in stack], LETTER_HEIGHT, height)
+        for (row, at, _), down in zip(stack, downs, strict=True):
+            row["corner"] = "beside" if right else "beside left"
+            row["beside"] = rounded(domain_y[1] - down / height * (domain_y[1] - domain_y[0]))
+            steps = range(int(CHARACTER * len(row["name"]) // BESIDE) + 1)
+            taken += [(at + (BESIDE if right else -BESIDE) * (step + 1), down, "") for step in steps]
+    return taken
+
+
+def _runs(ordered: list[tuple[Row, float, float]]) -> list[list[tuple[Row, float, float]]]:
+    """Marks by cost, cut where the cost moves on."""
+    runs: list[list[tuple[Row, float, float]]] = []
+    for each in ordered:
+        if runs and each[1] - runs[-1][0][1] < NEAR:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    return runs
 
 
 def _layers(
@@ -195,7 +232,15 @@ def _layers(
         .transform_filter(f"datum.corner === '{corner}'")
         for corner, place in PLACES.items()
         if any(row["corner"] == corner for row in rows)
-        for how in ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {})
+        for how in (HALO, {})
+    ]
+    names += [
+        base.mark_text(align=align, baseline="middle", dx=dx, fontSize=SMALL - 1, fontWeight=600, **how)  # type: ignore[arg-type]
+        .encode(x=at_x, y=quantitative(alt.Y, "beside", y, domain_y), text="name:N", **colour)
+        .transform_filter(f"datum.corner === '{corner}'")
+        for corner, align, dx in (("beside", "left", BESIDE), ("beside left", "right", -BESIDE))
+        if any(row["corner"] == corner for row in rows)
+        for how, colour in ((HALO, {}), ({}, {"color": series.colour(symbol="circle")}))
     ]
     return [
         steps.transform_filter("datum.efficient"),
