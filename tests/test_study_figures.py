@@ -19,7 +19,7 @@ from tests.pages import HOSTILE
 from tests.study_records import decoders, grid, ladder, penalised, priced, trained
 
 from sparsegap import charts
-from sparsegap.drawing.axes import log_ticks
+from sparsegap.drawing.axes import fitting, log_ticks
 from sparsegap.drawing.panels import abreast, even, sized
 from sparsegap.drawing.rows import paper_value
 from sparsegap.drawing.series import dashes, told_apart
@@ -210,6 +210,56 @@ def test_chance_and_the_papers_values() -> None:
     assert paper_value({"latent_mcc": {"SAE": 0.6}}, ("sae", "SAE"), of="latent_mcc", panel="") == 0.6
     assert paper_value({"faithful": {"sae": 0.7}}, ("sae", "SAE"), of="latent_mcc", panel="faithful") == 0.7
     assert paper_value({"sc": 0.7}, ("sae", "SAE"), of="latent_mcc", panel="") is None
+
+
+def leveled(*levels: float) -> Records:
+    """One method at sizes whose levels of chance are these."""
+    return Records([{"method": "sae", "atoms": 16 * (n + 1), "l1": at, "seed": 0, "latent_mcc": 0.6, "latent_mcc_chance": level, "mse": at}
+                    for n, level in enumerate(levels) for at in (0.1, 1.0)], study="leveled")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["curves", "dots", "paths"])
+def test_levels_of_chance_that_differ_are_not_averaged(kind: str) -> None:
+    given: dict[str, Any] = {"curves": {"x": "l1"}, "dots": {"y": "latent_mcc"}, "paths": {"y": "latent_mcc", "x": "mse"}}[kind]
+    apart, alike = (spec_of(kind, leveled(*levels), colour="atoms", chance="auto", **given) for levels in ((0.3, 0.5), (0.3, 0.31)))
+    assert "chance 0.40" not in json.dumps(apart)
+    assert "each for what it stands with" in apart["usermeta"]["note"]
+    assert "chance 0.30" in json.dumps(alike) or "chance 0.31" in json.dumps(alike)
+    assert "The dotted line is the level of chance." in alike["usermeta"]["note"]
+    assert kind != "paths" or '"legend": null' not in json.dumps(apart["layer"][0])
+
+
+def test_a_score_reaches_hardly_beyond_one_whatever_its_interval_says() -> None:
+    assert fitting("latent_mcc", [0.7, 1.3]) == pytest.approx([0.664, 1.02])
+    assert fitting("loss", [0.7, 1.3]) == pytest.approx([0.664, 1.336])
+
+
+def test_runs_of_very_different_length_have_axes_of_their_own() -> None:
+    rows = [row for row in trained().rows if row["variant"] == "faithful" or row["step"] <= 1000]
+    spec = spec_of("curves", Records(rows), y="latent_mcc")
+    ends = [view["layer"][0]["encoding"]["x"]["scale"]["domain"][1] for view in spec["concat"]]
+    assert ends[0] > 3 * ends[1]
+    assert "panels end at different training steps" in spec["usermeta"]["note"]
+    assert "Mind the axis" not in spec_of("curves", trained(), y="latent_mcc")["usermeta"]["note"]
+
+
+def test_costs_begin_with_the_first_logged_step() -> None:
+    rows = [row | {"step": row["step"] - 1000} for row in trained(["sae"]).rows]
+    steps = {row["step"] for row in rows_of(spec_of("curves", Records(rows), x="flops"))}
+    assert min(steps) == 1000
+    assert min(row["step"] for row in rows_of(spec_of("curves", Records(rows), x="step"))) == 0
+
+
+def test_values_of_the_paper_that_are_close_stand_beside_each_other_and_in_the_table() -> None:
+    spec = spec_of("curves", trained(), paper={"sae": 0.57, "sc": 0.57}, where={"variant": "faithful"})
+    assert {layer["mark"]["xOffset"] for layer in spec["layer"] if "xOffset" in layer["mark"]} == {7, 18}
+    assert [row["paper"] for row in lines(spec, "sae") if row["end"]] == [0.57]
+    assert spec["usermeta"]["columns"]["paper"] == "the paper"
+
+
+def test_a_path_along_its_own_axis_has_its_values_as_ticks() -> None:
+    spec = spec_of("paths", penalised(), x="l1", along="l1", log_x=True, y="mse")
+    assert spec["layer"][0]["encoding"]["x"]["axis"]["values"] == [0.01, 0.1, 1.0]
 
 
 def test_dots_take_the_last_step_or_the_one_that_validation_chose() -> None:

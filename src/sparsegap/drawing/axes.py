@@ -25,15 +25,23 @@ def extent(values: Sequence[float], *, log: bool = False, padding: float = 0.06)
     return [low - room, high + room]
 
 
-def quantitative(channel: type[Any], field: str, name: str, domain: list[float], *, log: bool = False) -> Any:
-    """A position channel: title from the column, ticks that stay legible, log where wanted."""
+def fitting(name: str, values: Sequence[float], *, log: bool = False) -> list[float]:
+    """The domain of a column: that of a score reaches hardly beyond 0 and 1, whatever its interval says."""
+    low, high = extent(values, log=log)
+    return [max(low, -0.02), min(high, 1.02)] if is_score(name) and not log else [low, high]
+
+
+def quantitative(
+    channel: type[Any], field: str, name: str, domain: list[float], *, log: bool = False, ticks: Sequence[float] | None = None
+) -> Any:
+    """A position channel: title from the column, ticks that stay legible, or those given, log where wanted."""
     scale = alt.Scale(type="log", domain=domain, nice=False) if log else alt.Scale(domain=domain, nice=False, zero=False)
-    ticks: Any = {"values": log_ticks(*domain)} if log else {}
+    values: Any = {"values": list(ticks)} if ticks else {"values": log_ticks(*domain)} if log else {}
     return channel(
         f"{field}:Q",
         title=column_title(name) + (" (log)" if log else ""),
         scale=scale,
-        axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **ticks),
+        axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **values),
     )
 
 
@@ -61,6 +69,11 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 def is_cost(name: str) -> bool:
     """Whether a column is one of the costs, which are drawn on a log axis."""
     return name.startswith("flops") or name in ("seconds", "samples", "cost")
+
+
+def is_score(name: str) -> bool:
+    """Whether a column lies between 0 and 1."""
+    return name.endswith(("_mcc", "_pearson", "_f1", "_precision", "_recall", "_support", "auroc")) and not name.startswith("lost")
 
 
 def is_progress(name: str) -> bool:

@@ -73,8 +73,8 @@ def named(row: Row, names: Sequence[str]) -> Row:
 
 
 def are_ordered(rows: Sequence[Row], names: Sequence[str]) -> bool:
-    """Whether series are the values of one number, so that their colours follow its order."""
-    return len(names) == 1 and all(is_number(row.get(names[0])) for row in rows if row.get(names[0]) is not None)
+    """Whether series are the values of numbers, so that their colours follow the order of these."""
+    return all(is_number(row.get(name)) for row in rows for name in names if row.get(name) is not None)
 
 
 def at_end(records: Records, rows: Sequence[Row], at: str) -> list[Row]:

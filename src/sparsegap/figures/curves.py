@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import altair as alt
 
-from sparsegap.charts import SMALL, data, light
+from sparsegap.charts import SMALL, data
+from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import extent, is_cost, is_progress, quantitative
+from sparsegap.drawing.axes import extent, fitting, is_cost, is_progress, quantitative
 from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import LEAST, Look, Panel
@@ -26,6 +27,8 @@ POINTS = 80  # of a line; a curve of more logged steps is thinned
 HEIGHT, LETTER = 260, 16  # in pixels
 NARROW = 130  # a panel where three stand side by side
 MOST_NAMES = 7  # at the ends of lines; more go into a legend
+APART = 3.0  # panels whose steps end further from each other, as a factor, have axes of their own
+CLOSE = 0.045  # of the height: the paper's values nearer than this stand beside each other
 AT_THE_EDGE = 0.12  # of the width: lines that end further from it are named by a legend
 
 
@@ -75,20 +78,21 @@ def curves(
         for label, part in in_panels(ended, panel, as_list(colour))
         for across in as_list(x)
     ]
-    lines = [_lines(view, as_list(colour), centre, band) for view in views]
+    lines = [_lines(view, as_list(colour), centre, band, chance) for view in views]
+    marks = [_marks(view, found, paper) for view, found in zip(views, lines, strict=True)]
     rows = [
         row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
-        for number, (view, found) in enumerate(zip(views, lines, strict=True))
+        | ({"paper": mark.paper.get(row["method"]) if row["end"] else None} if paper else {})
+        for number, (view, found, mark) in enumerate(zip(views, lines, marks, strict=True))
         for row in found
     ]
-    marks = [_marks(view, found, chance, paper) for view, found in zip(views, lines, strict=True)]
-    domains = _domains(views, lines, marks, logs, log_y)
+    domains = _domains(views, lines, marks, log_y)
     ends = [row | {"panel": 0} for row in lines[0] if row["end"]] if len(lines) == 1 else []
     at_ends = _at_ends(ends, domains[0], logs[views[0].x], names) if ends else False
     series = Series(rows, ordered=are_ordered(wanted, as_list(colour)), legend=not at_ends)
     layers = [
-        _layers(view, series, mark, domain, logs[view.x], log_y, _labels(ends, domain, log_y) if at_ends else [])
-        for view, mark, domain in zip(views, marks, domains, strict=True)
+        _layers(view, series, mark, domain, log_y, found, _labels(ends, domain, log_y) if at_ends else [])
+        for view, mark, domain, found in zip(views, marks, domains, lines, strict=True)
     ]
     drawn = [Panel(found, view.title) for view, found in zip(views, layers, strict=True)]
     called = [row["name"] for row in rows]
@@ -98,8 +102,8 @@ def curves(
         Look(
             title=f"{_and(as_list(y))} against {_and(as_list(x))}",
             description=_in_words(rows, views),
-            note=" ".join(part for part in (_note(rows, marks, band, centre), lumped_words(mixed)) if part),
-            columns=_columns(views),
+            note=" ".join(filter(None, [_note(rows, views, marks, band, centre), _differing(views, domains), lumped_words(mixed)])),
+            columns=_columns(views) | ({"paper": "the paper"} if any(mark.paper for mark in marks) else {}),
             height=HEIGHT,
             across=max(len(as_list(x)), 2),
             grid=len(as_list(x)) > 1,
@@ -111,9 +115,9 @@ def curves(
 
 @dataclass(frozen=True)
 class Marks:
-    """What stands in a panel beside its lines: the chance level and the paper's values by series."""
+    """What stands in a panel beside its lines: the levels of chance and the paper's values by series."""
 
-    chance: float | None
+    chance: list[Row]
     paper: dict[str, float]
 
 
@@ -122,15 +126,16 @@ def _label(across: str, up: str, label: str, x: str | list[str], y: str | list[s
     return " · ".join(part for part in parts if part)
 
 
-def _lines(view: View, colour: list[str], centre: Centre, band: Band) -> list[Row]:
+def _lines(view: View, colour: list[str], centre: Centre, band: Band, chance: str | float | None) -> list[Row]:
     """The points of all lines of a panel, each with its band."""
     found: list[Row] = []
     for line in grouped(view.rows, lambda row: key_of(row, colour)).values():
         progress = is_progress(view.x) and any(row.get("step") is not None for row in line)
         counted = "step" if progress else view.x
         steps = grouped(line, partial(_cell_of, name=counted))
-        points = [point for step, rows in steps.items() if (point := _point(view, step, rows, centre, band)) is not None]
+        points = [point for step, rows in steps.items() if (point := _point(view, step, rows, centre, band, chance)) is not None]
         points.sort(key=lambda point: point["x"])
+        points = [point for point in points if point["step"] != 0 or not (progress and view.log)] or points
         chosen_step = _best_step(line) if progress else None
         best = [place for place, point in enumerate(points) if chosen_step is not None and point["step"] == chosen_step]
         few = not progress or len(points) == 1
@@ -150,7 +155,7 @@ def _cell_of(row: Row, name: str) -> Any:
     return row.get(name)
 
 
-def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -> Row | None:
+def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band, chance: str | float | None) -> Row | None:
     at, values = numbers(rows, view.x), per_seed(rows, view.y)
     if not at or not values or (view.log and sum(at) <= 0):
         return None
@@ -162,6 +167,7 @@ def _point(view: View, step: Any, rows: list[Row], centre: Centre, band: Band) -
         "low": rounded(low),
         "high": rounded(high),
         "seeds": len(values),
+        "chance": chance_of(rows, view.y, chance),
     }
 
 
@@ -171,33 +177,49 @@ def _best_step(line: list[Row]) -> Any:
     return steps[len(steps) // 2] if steps else None
 
 
-def _marks(view: View, lines: list[Row], chance: str | float | None, paper: Paper | None) -> Marks:
+def _marks(view: View, lines: list[Row], paper: Paper | None) -> Marks:
     known = {row["method"]: paper_value(paper, (row["method"], row["name"]), of=view.y, panel=view.label) for row in lines if row["end"]}
-    return Marks(chance_of(view.rows, view.y, chance), {name: value for name, value in known.items() if value is not None})
+    return Marks(levels.taken_out(lines), {name: value for name, value in known.items() if value is not None})
 
 
 Domain = tuple[list[float], list[float]]
 
 
-def _domains(views: list[View], lines: list[list[Row]], marks: list[Marks], logs: dict[str, bool], log_y: bool) -> list[Domain]:
+def _domains(views: list[View], lines: list[list[Row]], marks: list[Marks], log_y: bool) -> list[Domain]:
     """Of each panel; the same for the same metric, and for all kinds of FLOPs, so that panels can be compared."""
-    across: dict[str, list[float]] = {}
+    across: dict[tuple[str, str], list[float]] = {}
     up: dict[str, list[float]] = {}
+    apart = _ends_apart(views, lines)
     for view, rows, mark in zip(views, lines, marks, strict=True):
-        across.setdefault(_kind(view.x), []).extend(row["x"] for row in rows)
+        across.setdefault(_axis(view, apart), []).extend(row["x"] for row in rows)
         ends = [row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None]
-        up.setdefault(view.y, []).extend([*ends, *mark.paper.values(), *([] if mark.chance is None else [mark.chance])])
-    return [
-        (
-            _tight(extent(across[_kind(view.x)], log=logs[view.x], padding=0.02), logs[view.x], across[_kind(view.x)]),
-            extent(up[view.y], log=log_y),
-        )
-        for view in views
-    ]
+        up.setdefault(view.y, []).extend([*ends, *mark.paper.values(), *(row["y"] for row in mark.chance)])
+    found = []
+    for view in views:
+        values = across[_axis(view, apart)]
+        found.append((_tight(extent(values, log=view.log, padding=0.02), view.log, values), fitting(view.y, up[view.y], log=log_y)))
+    return found
 
 
-def _kind(x: str) -> str:
-    return "flops" if x.startswith("flops") else x
+def _axis(view: View, apart: set[str]) -> tuple[str, str]:
+    """Which panels share an axis across: all of one kind, or those of one title where their runs are of very different lengths."""
+    kind = "flops" if view.x.startswith("flops") else view.x
+    return kind, view.title if kind in apart else ""
+
+
+def _ends_apart(views: list[View], lines: list[list[Row]]) -> set[str]:
+    """The axes of progress, costs aside, along which some panel ends much earlier than another."""
+    ends: dict[str, list[float]] = {}
+    for view, rows in zip(views, lines, strict=True):
+        if is_progress(view.x) and not view.log and rows:
+            ends.setdefault(view.x, []).append(max(row["x"] for row in rows))
+    return {name for name, each in ends.items() if max(each) > APART * min(each)}
+
+
+def _differing(views: list[View], domains: list[Domain]) -> str:
+    ends = {view.x: {domain[0][1] for each, domain in zip(views, domains, strict=True) if each.x == view.x} for view in views}
+    differing = [column_title(name) for name, each in ends.items() if len(each) > 1]
+    return f"Mind the axis: panels end at different {' and '.join(differing)}." if differing else ""
 
 
 def _tight(domain: list[float], log: bool, values: list[float]) -> list[float]:
@@ -227,44 +249,40 @@ def _fraction(high: float, low: float, value: float, logarithmic: bool) -> float
     return log(high / value) / log(high / low) if logarithmic else (high - value) / (high - low)
 
 
-def _layers(view: View, series: Series, marks: Marks, domain: Domain, log: bool, log_y: bool, labels: list[Row]) -> list[Any]:
-    x = quantitative(alt.X, "x", view.x, domain[0], log=log)
+def _layers(view: View, series: Series, marks: Marks, domain: Domain, log_y: bool, lines: list[Row], labels: list[Row]) -> list[Any]:
+    x = quantitative(alt.X, "x", view.x, domain[0], log=view.log)
     y = quantitative(alt.Y, "y", view.y, domain[1], log=log_y)
     colour, base = series.colour(), alt.Chart()
     line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=series.dashes(), opacity=series.opacity())
     return [
         line,
-        *_chance(marks.chance, y),
-        base.mark_area(line=False).encode(
+        *levels.layers(marks.chance, lines, x, y, series),
+        base.mark_area(line=False, clip=True).encode(
             x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", fill=series.fill(), opacity=series.opacity(0.16)
         ),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.best"),
         base.mark_point(filled=True, size=30, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.few"),
         base.mark_point(size=160, opacity=0, filled=True, style="pointing").encode(x=x, y=y, tooltip=_tooltip(view)),
-        *_paper(marks.paper, series, y),
+        *_paper(marks.paper, series, y, domain[1]),
         *_end_labels(labels, series),
     ]
 
 
-def _chance(level: float | None, y: alt.Y) -> list[Any]:
-    if level is None:
-        return []
-    row = alt.Chart(data([{"y": level, "words": f"chance {fixed(level, 2)}"}]))
-    grounds: tuple[dict[str, Any], ...] = ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {"color": light("muted")})
-    text: dict[str, Any] = {"align": "right", "dx": -4, "dy": -7, "fontSize": SMALL}
-    return [
-        row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(y=y),
-        *(row.mark_text(**text, **ground).encode(x=alt.value("width"), y=y, text="words:N") for ground in grounds),
-    ]
-
-
-def _paper(values: dict[str, float], series: Series, y: alt.Y) -> list[Any]:
-    if not values:
-        return []
-    rows = alt.Chart(data([{"method": name, "name": series.called[name], "y": value} for name, value in values.items()]))
+def _paper(values: dict[str, float], series: Series, y: alt.Y, domain: list[float]) -> list[Any]:
+    """Diamonds at the right edge, those of nearly the same height beside each other."""
+    sides: dict[int, list[Row]] = {}
+    before, side = float("-inf"), 0
+    for name, value in sorted(values.items(), key=lambda each: each[1]):
+        side = side + 1 if value - before < CLOSE * (domain[1] - domain[0]) else 0
+        before = value
+        sides.setdefault(side, []).append({"method": name, "name": series.called[name], "y": value})
     tooltip = [alt.Tooltip("name:N", title="the paper"), alt.Tooltip("y:Q", title=y["title"], format=".3f")]
-    mark = rows.mark_point(shape="diamond", filled=False, strokeWidth=2, size=70, opacity=1, xOffset=7, clip=False)
-    return [mark.encode(x=alt.value("width"), y=y, stroke=series.stroke(), tooltip=tooltip)]
+    look: dict[str, Any] = {"shape": "diamond", "filled": False, "strokeWidth": 2, "size": 70, "opacity": 1, "clip": False}
+    return [
+        alt.Chart(data(rows)).mark_point(**look, xOffset=7 + 11 * place)
+        .encode(x=alt.value("width"), y=y, stroke=series.stroke(), tooltip=tooltip)
+        for place, rows in sides.items()
+    ]  # fmt: skip
 
 
 def _end_labels(labels: list[Row], series: Series) -> list[Any]:
@@ -302,11 +320,12 @@ def _columns(views: list[View]) -> dict[str, str]:
     return ({"where": "panel"} if len(views) > 1 else {}) | columns
 
 
-def _note(rows: list[Row], marks: list[Marks], band: Band, centre: Centre) -> str:
+def _note(rows: list[Row], views: list[View], marks: list[Marks], band: Band, centre: Centre) -> str:
     seeds, words = band_words(band, centre, [row["seeds"] for row in rows])
     parts = [f"Lines are the {centre} over {seeds}{f'; bands: {words}' if words else ''}." if seeds else ""]
-    parts += ["The dotted line is the level of chance."] if any(mark.chance is not None for mark in marks) else []
-    parts += ["A point marks the step that validation data chose."] if any(row["best"] for row in rows) else []
+    parts += [levels.note([[row["y"] for row in mark.chance] for mark in marks])]
+    parts += ["A point marks the step that validation data chose, or the last."] if any(row["best"] for row in rows) else []
+    parts += ["Costs begin with the first logged step."] if any(view.log and is_progress(view.x) for view in views) else []
     parts += ["Diamonds at the right edge are the paper's final values."] if any(mark.paper for mark in marks) else []
     return " ".join(part for part in parts if part)
 

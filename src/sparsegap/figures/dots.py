@@ -7,8 +7,9 @@ from typing import Any, Literal
 import altair as alt
 
 from sparsegap.charts import SMALL, data, light
+from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import extent, quantitative
+from sparsegap.drawing.axes import fitting, quantitative
 from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
@@ -50,13 +51,13 @@ def dots(
     groups = [name for name in varying(wanted, as_list(group)) if name not in as_list(panel)]
     means, seeds = [], []
     for number, (label, rows) in enumerate(parts):
-        found, points = _lines(rows, y, as_list(colour), groups, centre, band, paper, label)
-        tag = {"panel": number, "where": label, "chance": rounded(chance_of(rows, y, chance))}
+        found, points = _lines(rows, y, as_list(colour), groups, centre, band, chance, paper, label)
+        tag = {"panel": number, "where": label}
         means += [row | tag | {"key": f"{number}/{row['key']}"} for row in found]
         seeds += [row | {"panel": number} for row in points]
     series = Series(means, legend=False)
     ends = [value for row in means for name in ("y", "low", "high", "paper", "chance") if (value := row[name]) is not None]
-    domain = extent([*ends, *(row["y"] for row in seeds)], log=log)
+    domain = fitting(y, [*ends, *(row["y"] for row in seeds)], log=log)
     height = round(max([place["down"] for place in means], default=LINE) + LINE)
     drawn = [Panel(_layers(y, means, seeds, series, domain, number, log, paired), label) for number, (label, _) in enumerate(parts)]
     return panels.figure(
@@ -75,7 +76,8 @@ def dots(
 
 
 def _lines(
-    rows: list[Row], y: str, colour: list[str], groups: list[str], centre: Centre, band: Band, paper: Paper | None, label: str
+    rows: list[Row], y: str, colour: list[str], groups: list[str], centre: Centre, band: Band, chance: str | float | None,
+    paper: Paper | None, label: str,
 ) -> tuple[list[Row], list[Row]]:
     """One row for each series and group with its place from the top, and one for each seed."""
     means: list[Row] = []
@@ -100,6 +102,7 @@ def _lines(
                     "high": rounded(high),
                     "seeds": len(values),
                     "paper": value,
+                    "chance": rounded(chance_of(line, y, chance)),
                     "note": fixed(middle) if 1e-3 <= abs(middle) < 100 else significant(middle, 3),
                 }
             )
@@ -132,11 +135,10 @@ def _layers(
     pairs = dots.mark_line(strokeWidth=1, opacity=0.5, color=light("grey")).encode(
         x=x, y=down, detail=["group:N", "seed:N"], order=alt.Order("down:Q")
     )
-    chance = next((row["chance"] for row in means if row["panel"] == number and row["chance"] is not None), None)
     return [
-        *_chance(chance, x),
+        *_chance([row["chance"] for row in means if row["panel"] == number], x),
         *([pairs] if paired else []),
-        base.mark_rule(strokeWidth=5, opacity=0.3, strokeCap="round").encode(
+        base.mark_rule(strokeWidth=5, opacity=0.3, strokeCap="round", clip=True).encode(
             x=alt.X("low:Q", title=x["title"]), x2="high:Q", y=down, stroke=series.stroke()
         ),
         dots.mark_circle(size=34, opacity=0.75).encode(x=x, y=down, fill=series.fill(), tooltip=tooltip),
@@ -161,15 +163,18 @@ def _names(down: alt.Y) -> list[Any]:
     ]
 
 
-def _chance(level: float | None, x: alt.X) -> list[Any]:
+def _chance(chances: list[float | None], x: alt.X) -> list[Any]:
+    """A dotted line through the panel, or one beside each line where their levels differ."""
+    dotted: dict[str, Any] = {"strokeDash": levels.DOTTED, "strokeWidth": 1.5, "color": light("muted")}
+    level = levels.one_level(chances)
     if level is None:
-        return []
-    row = alt.Chart(data([{"y": level, "words": f"chance {fixed(level, 2)}"}]))
+        ends = {"above": f"datum.down - {LINE / 2 - 2}", "below": f"datum.down + {LINE / 2 - 2}"}
+        rule = alt.Chart().mark_rule(**dotted).transform_filter("isValid(datum.chance)").transform_calculate(**ends)
+        across = alt.X("chance:Q", title=x["title"])
+        return [rule.encode(x=across, y=alt.Y("above:Q", scale=None, axis=None), y2="below:Q")] if any(chances) else []
+    row = alt.Chart(data([{"y": level, "words": levels.words(level)}]))
     text: dict[str, Any] = {"align": "left", "baseline": "top", "dx": 4, "fontSize": SMALL, "color": light("muted")}
-    return [
-        row.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=light("muted")).encode(x=x),
-        row.mark_text(**text).encode(x=x, y=alt.value(0), text="words:N"),
-    ]
+    return [row.mark_rule(**dotted).encode(x=x), row.mark_text(**text).encode(x=x, y=alt.value(0), text="words:N")]
 
 
 def _columns(means: list[Row], several: bool, in_groups: bool, metric: str) -> dict[str, str]:
@@ -188,8 +193,8 @@ def _note(means: list[Row], band: Band, centre: Centre, paired: bool) -> str:
     ]
     parts += ["Grey lines join the runs of one seed."] if paired else []
     parts += ["Diamonds are the paper's values."] if any(row["paper"] is not None for row in means) else []
-    parts += ["The dotted line is the level of chance."] if any(row["chance"] is not None for row in means) else []
-    return " ".join(parts)
+    chances = [[row["chance"] for row in part] for part in grouped(means, lambda row: row["panel"]).values()]
+    return " ".join(filter(None, [*parts, levels.note(chances)]))
 
 
 def _in_words(means: list[Row], y: str) -> str:

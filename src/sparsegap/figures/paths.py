@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import altair as alt
 
+from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import extent, quantitative
+from sparsegap.drawing.axes import fitting, quantitative
 from sparsegap.drawing.names import as_list, column_title
-from sparsegap.drawing.panels import Look, Panel
-from sparsegap.drawing.rows import are_ordered, at_end, chosen, in_panels, key_of, named, rounded
+from sparsegap.drawing.panels import LEAST, Look, Panel
+from sparsegap.drawing.rows import are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, per_seed, spread
 from sparsegap.study.records import Column, Records, Where
 
 HEIGHT = 270
+NARROW = 130  # a panel where three stand side by side
+MOST_TICKS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """One panel: a column against another, of some rows."""
+
+    x: str
+    y: str
+    title: str
+    where: str
+    rows: list[Row]
 
 
 def paths(
@@ -32,33 +47,27 @@ def paths(
     band: Band = "interval",
     log_x: bool = False,
     log_y: bool = False,
+    chance: str | float | None = "auto",
 ) -> Any:
     """One quality against another, as L0 against error: a mark for each value of `along`, joined in its order, with the bands of both.
 
-    Several columns in `x` and `y` are all crossed, one panel each, and so are the values of `panel`.
+    Several columns in `x` and `y` are all crossed, one panel each, and so are the values of `panel`. `chance` is a number, a column, "auto"
+    for the column called after y with `_chance`, or none.
     """
     wanted = at_end(records, chosen(records, where, [*as_list(x), *as_list(y), along]), at)
-    rows: list[Row] = []
-    views: list[tuple[str, str, str]] = []
-    for label, part in in_panels(wanted, panel, as_list(colour)):
-        for up in as_list(y):
-            for across in as_list(x):
-                title = label if len(as_list(x)) * len(as_list(y)) == 1 else " · ".join(each for each in (label, column_title(up)) if each)
-                found = _points(part, across, up, along, as_list(colour), centre, band)
-                rows += [
-                    {"key": f"{len(views)}/{number}", **row, "panel": len(views), "where": title, "across": column_title(across)}
-                    for number, row in enumerate(found)
-                ]
-                views.append((across, up, label))
+    views = _views(wanted, as_list(x), as_list(y), panel, as_list(colour))
+    points = [_points(view, along, as_list(colour), centre, band, chance) for view in views]
+    chances = [levels.taken_out(found) for found in points]
+    rows = [
+        {"key": f"{number}/{place}", **row, "panel": number, "where": view.where, "across": column_title(view.x)}
+        for number, (view, found) in enumerate(zip(views, points, strict=True))
+        for place, row in enumerate(found)
+    ]
     series = Series(rows, ordered=are_ordered(wanted, as_list(colour)))
-    domains = {
-        name: extent([row[end] for row in rows for end in ends if row["columns"][place] == name and row[end] is not None], log=log)
-        for place, ends, log, names in ((0, ("x", "x_low", "x_high"), log_x, as_list(x)), (1, ("y", "low", "high"), log_y, as_list(y)))
-        for name in names
-    }
-    for row in rows:
-        del row["columns"]
-    drawn = [Panel(_layers(across, up, along, series, domains, log_x, log_y), title) for across, up, title in views]
+    axes = _Axes(along, _domains(views, points, chances, log_x, log_y), log_x, log_y, sorted({row["along"] for row in rows}))
+    drawn = [
+        Panel(_layers(view, axes, series, level, found), view.title) for view, level, found in zip(views, chances, points, strict=True)
+    ]
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
         rows,
@@ -66,70 +75,100 @@ def paths(
             title=f"{column_title(as_list(y)[0])} against {column_title(as_list(x)[0])}",
             description=_in_words(rows),
             height=HEIGHT,
-            across=2,
-            note=_note(rows, along, band, centre),
+            across=max(2, len(as_list(x)) * len(as_list(y))),
+            grid=len(as_list(x)) * len(as_list(y)) > 1,
+            least=NARROW if len(as_list(x)) * len(as_list(y)) > 2 else LEAST,
+            note=" ".join(filter(None, [_note(rows, along, band, centre), levels.note([[row["y"] for row in each] for each in chances])])),
             entries=[row["name"] for row in rows] if series.legend else (),
-            columns={
-                "where": "panel",
-                "name": "method",
-                "along": column_title(along),
-                "x": _one(x),
-                "x_low": "from",
-                "x_high": "to",
-                "y": _one(y),
-                "low": "from",
-                "high": "to",
-                "seeds": "seeds",
-            },
+            columns=_columns(x, y, along),
         ),
     )
+
+
+def _views(wanted: list[Row], x: list[str], y: list[str], panel: str | list[str], colour: list[str]) -> list[View]:
+    several = len(x) * len(y) > 1
+    return [
+        View(across, up, label, " · ".join(filter(None, [label, column_title(up)])) if several else label, part)
+        for label, part in in_panels(wanted, panel, colour)
+        for up in y
+        for across in x
+    ]
+
+
+Domains = dict[str, list[float]]
+
+
+def _domains(views: list[View], points: list[list[Row]], chances: list[list[Row]], log_x: bool, log_y: bool) -> Domains:
+    """Of each column over all panels, so that they can be compared."""
+    across: dict[str, list[float]] = {}
+    up: dict[str, list[float]] = {}
+    for view, found, level in zip(views, points, chances, strict=True):
+        across.setdefault(view.x, []).extend(row[end] for row in found for end in ("x", "x_low", "x_high") if row[end] is not None)
+        up.setdefault(view.y, []).extend(row[end] for row in found for end in ("y", "low", "high") if row[end] is not None)
+        up[view.y].extend(row["y"] for row in level)
+    domains = {name: fitting(name, values, log=log_x) for name, values in across.items()}
+    return domains | {name: fitting(name, values, log=log_y) for name, values in up.items()}
+
+
+def _columns(x: str | list[str], y: str | list[str], along: str) -> dict[str, str]:
+    own = {"x": _one(x), "x_low": "from", "x_high": "to"} if as_list(x) != [along] else {}
+    columns = {"where": "panel", "name": "method", "along": column_title(along), **own}
+    return columns | {"y": _one(y), "low": "from", "high": "to", "seeds": "seeds"}
 
 
 def _one(names: str | list[str]) -> str:
     return " / ".join(map(column_title, as_list(names)))
 
 
-def _points(part: list[Row], x: str, y: str, along: str, colour: list[str], centre: Centre, band: Band) -> list[Row]:
+def _points(view: View, along: str, colour: list[str], centre: Centre, band: Band, chance: str | float | None) -> list[Row]:
     found = []
-    for line in grouped(part, lambda row: key_of(row, colour)).values():
+    for line in grouped(view.rows, lambda row: key_of(row, colour)).values():
         for at, rows in sorted(grouped((row for row in line if is_number(row.get(along))), lambda row: float(row[along])).items()):
-            costs, values = per_seed(rows, x), per_seed(rows, y)
+            costs, values = per_seed(rows, view.x), per_seed(rows, view.y)
             if costs and values:
-                middle, left, right = spread(costs, centre, band)
-                height, low, high = spread(values, centre, band)
-                found.append(
-                    {
-                        **named(rows[0], colour),
-                        "along": at,
-                        "x": rounded(middle),
-                        "x_low": rounded(left),
-                        "x_high": rounded(right),
-                        "y": rounded(height),
-                        "low": rounded(low),
-                        "high": rounded(high),
-                        "seeds": len(values),
-                        "columns": (x, y),
-                    }
-                )
+                level = rounded(chance_of(rows, view.y, chance))
+                across, up = (map(rounded, spread(each, centre, band)) for each in (costs, values))
+                place = dict(zip(("x", "x_low", "x_high", "y", "low", "high"), (*across, *up), strict=True))
+                found.append({**named(rows[0], colour), "along": at, **place, "seeds": len(values), "chance": level})
     return found
 
 
-def _layers(x: str, y: str, along: str, series: Series, domains: dict[str, list[float]], log_x: bool, log_y: bool) -> list[Any]:
-    at_x, at_y = quantitative(alt.X, "x", x, domains[x], log=log_x), quantitative(alt.Y, "y", y, domains[y], log=log_y)
+@dataclass(frozen=True)
+class _Axes:
+    """What the axes of all panels have in common. places: the values of `along`, which are the ticks of its own axis."""
+
+    along: str
+    domains: Domains
+    log_x: bool
+    log_y: bool
+    places: list[float]
+
+    def of(self, view: View) -> tuple[alt.X, alt.Y]:
+        """The axes of a panel."""
+        ticks = self.places if view.x == self.along and len(self.places) <= MOST_TICKS else None
+        return (
+            quantitative(alt.X, "x", view.x, self.domains[view.x], log=self.log_x, ticks=ticks),
+            quantitative(alt.Y, "y", view.y, self.domains[view.y], log=self.log_y),
+        )
+
+
+def _layers(view: View, axes: _Axes, series: Series, level: list[Row], points: list[Row]) -> list[Any]:
+    at_x, at_y = axes.of(view)
     base = alt.Chart()
     thin: dict[str, Any] = {"strokeWidth": 1.5}
     spans = {"stroke": series.stroke(), "opacity": series.opacity(0.45)}
     tooltip = [
         alt.Tooltip("name:N", title="method"),
-        alt.Tooltip("along:Q", title=column_title(along)),
-        alt.Tooltip("x:Q", title=column_title(x), format=".4~g"),
-        alt.Tooltip("y:Q", title=column_title(y), format=".4~g"),
+        alt.Tooltip("along:Q", title=column_title(axes.along)),
+        alt.Tooltip("x:Q", title=column_title(view.x), format=".4~g"),
+        alt.Tooltip("y:Q", title=column_title(view.y), format=".4~g"),
         alt.Tooltip("seeds:Q", title="seeds"),
     ]
     return [
         base.mark_line(strokeWidth=2).encode(
             x=at_x, y=at_y, order="along:Q", color=series.colour(), strokeDash=series.dashes(), opacity=series.opacity()
         ),
+        *levels.layers(level, points, at_x, at_y, series),  # not first: the legend is that of the first layer with these names
         base.mark_rule(clip=True, **thin).encode(x=alt.X("x_low:Q", title=at_x["title"]), x2="x_high:Q", y=at_y, **spans),
         base.mark_rule(clip=True, **thin).encode(x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", **spans),
         base.mark_point(filled=True, size=45).encode(x=at_x, y=at_y, fill=series.fill(), opacity=series.opacity(), tooltip=tooltip),
@@ -138,7 +177,7 @@ def _layers(x: str, y: str, along: str, series: Series, domains: dict[str, list[
 
 def _note(rows: list[Row], along: str, band: Band, centre: Centre) -> str:
     seeds, words = band_words(band, centre, [row["seeds"] for row in rows])
-    said = f"A mark is one value of {column_title(along)}, joined in its order"
+    said = f"Marks are values of the {column_title(along)}, joined in their order"
     return f"{said}; the {centre} over {seeds}{f', crosses: {words}' if words else ''}." if seeds else f"{said}."
 
 
