@@ -290,7 +290,8 @@ def test_what_a_run_chose_by_validation_is_no_setting(given: dict[str, float]) -
     chosen = {("sc", 16): 0.01, ("sc", 64): 0.03, ("sae", 16): 0.03, ("sae", 64): 0.01}
     found = [row | {"atoms": atoms, "l1": chosen[row["method"], atoms], "score": row["score"] + (atoms == 64) * (row["method"] == "sc")}
              for row in BETTER for atoms in (16, 64)]
-    trials = [{"options": {"method": method, "atoms": atoms, "l1": given[method]}, "overridden": ["l1"]} for method, atoms in chosen]
+    trials = [{"variant": "faithful", "options": {"method": method, "atoms": atoms, "l1": given[method]}, "overridden": ["l1"]}
+              for method, atoms in chosen]
     (verdict,) = verdicts([claim(b=SAE)], Records(found, trials=trials))
     assert (verdict.status, verdict.n, verdict.units) == ("confirmed", 5, 2)
     assert verdict.estimate == pytest.approx(0.6)

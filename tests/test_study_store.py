@@ -207,3 +207,8 @@ def test_rows_without_json_are_refused(writer: StoreWriter) -> None:
     with pytest.raises(ValueError, match="JSON"):
         writer.append(line("k2", rows=[{"seed": 0, "score": float("nan")}]))
     assert list(read_trials(writer.folder)) == ["k1"]
+
+
+def test_a_trial_tells_what_its_rows_have_other_values_of(writer: StoreWriter) -> None:
+    """The kind is "x" as given and "y" in the row; the size is in no row, and the score in no option."""
+    assert [each["overridden"] for each in Records.open(writer.folder).trials] == [["kind"]]

@@ -63,29 +63,30 @@ class Curve:
 class Table:
     """Rows with their columns. identity: those that say which trial, method or reading a row is of, not what was measured there.
 
-    given: the values that trials were given of each option and label; a row that has another value chose it. absent: planned trials
+    overridden: the options that rows of a place in the study have other values of than their trials were given. absent: planned trials
     without rows.
     """
 
     rows: list[Row]
     columns: list[str]
     identity: list[str]
-    given: Mapping[str, set[Hashable]] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
+    overridden: Mapping[Key, set[str]] = field(default_factory=dict)
     absent: list[Row] = field(default_factory=list)
     _met: dict[tuple[str, str], NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, records: Records) -> Table:
         """Identity is the place in the study, all options and labels of trials, and every column that holds strings."""
-        given: dict[str, set[Hashable]] = defaultdict(set)
+        given = [*dict.fromkeys(name for trial in records.trials for name in trial.get("options", {}) | trial.get("labels", {}))]
+        overridden: dict[Key, set[str]] = defaultdict(set)
         for trial in records.trials:
-            for name, value in (trial.get("options", {}) | trial.get("labels", {})).items():
-                given[name].add(_hashable(value))
+            overridden[_key(trial, PLACE)].update(trial.get("overridden", ()))
         strings = (name for row in records.rows for name, value in row.items() if isinstance(value, str))
         columns = records.columns
         present = {*columns} - {SEED}
         identity = [name for name in dict.fromkeys((*PLACE, *given, *strings)) if name in present]
-        return cls(records.rows, columns, identity, given, records.absent)
+        return cls(records.rows, columns, identity, given, overridden, records.absent)
 
     def require(self, name: str) -> None:
         """Raises Lacking for a column that no row has."""
@@ -241,11 +242,12 @@ def _varying_alike(a: list[Row], b: list[Row] | None, table: Table) -> list[str]
 
 
 def _not_chosen(sides: Sequence[list[Row]], table: Table, columns: Sequence[str]) -> list[str]:
-    """The columns but those that a run chose by validation: they have values that no trial was given, and nothing runs over them."""
+    """The columns but those that a run chose by validation: rows have other values than their trials were given, and nothing runs over them."""
+    places = {_key(row, PLACE) for side in sides for row in side}
+    overridden = {name for place in places for name in table.overridden.get(place, ())}
     names = list(columns)
     for name in columns:
-        values = {_hashable(row.get(name)) for side in sides for row in side}
-        if name in table.given and not values <= table.given[name] and all(_settled(side, name, names) for side in sides):
+        if name in overridden and all(_settled(side, name, names) for side in sides):
             names.remove(name)
     return names
 

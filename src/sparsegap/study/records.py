@@ -26,7 +26,8 @@ Where = Annotated[dict[str, Any], WHERE]
 class Records:
     """Rows of a study: each is a trial's options, where it stands in the study, and what the experiment measured.
 
-    `trials` are the stored lines without their rows (seconds, versions, device, when), `failed` those among them that raised, `missing`
+    `trials` are the stored lines without their rows (seconds, versions, device, when), each with the names of the options that its rows
+    have other values of (`overridden`: a rate that a run chose, a weight along a path), `failed` those among them that raised, `missing`
     how many planned trials are not stored yet, `absent` what planned trials without rows, failed or missing, would have had in theirs.
     `setting` is "quick" or "full", and both joined by a comma for several stores.
     """
@@ -129,12 +130,17 @@ def _of_store(folder: Path) -> Records:
         if line is None:
             missing += 1
             continue
-        trial = place | {"labels": planned.labels} | {name: value for name, value in line.items() if name not in ("rows", *place, "labels")}
+        trial = place | {"labels": planned.labels, "overridden": _overridden(line)}
+        trial |= {name: value for name, value in line.items() if name not in ("rows", *trial)}
         trials.append(trial)
         if line["error"] is not None:
             failed.append(trial)
         rows += [line["options"] | place | planned.labels | row for row in line["rows"]]
     return Records(rows, plan.title, plan.about, plan.study, plan.setting, trials, failed, missing, absent)
+
+
+def _overridden(line: Row) -> list[str]:
+    return [name for name, given in line["options"].items() if any(name in row and row[name] != given for row in line["rows"])]
 
 
 def _joined(folder: Path, parts: Sequence[Records]) -> Records:
