@@ -1,0 +1,67 @@
+"""What a claim may say, and how its verdict is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.judging import SAE, SC, claim
+
+from sparsegap.study.verdict_words import sentence
+from sparsegap.study.verdicts import Verdict
+
+
+@pytest.mark.parametrize(("more", "says"), [
+    ({"b": SAE}, "Sparse coding's latent MCC is 0.1 above SAE's ("),
+    ({"a": {"method": "sc", "size": 8}, "b": {"method": "lasso"}},
+     "Latent MCC of sparse coding (size = 8) is 0.1 above that of lasso, certified ("),
+    ({"a": {"bias": True}, "b": {"bias": False}}, "Latent MCC with bias is 0.1 above that with no bias ("),
+    ({"a": {"method": ["sc", "sae"], "reader": "own"}, "b": {}},
+     "Latent MCC of sparse coding or SAE (reader own) is 0.1 above that of all rows ("),
+    ({"a": {"hidden": "none"}, "value": 0.0}, "Latent MCC with no hidden units is 0.1 ("),
+    ({"metric": "dictionary_mcc", "a": {}, "value": 0.0}, "Dictionary MCC (cosine) is 0.1 ("),
+    ({"metric": "flops", "b": SAE, "ratio": True}, "Sparse coding's FLOPs (counted) are 0.1 times SAE's ("),
+    ({"metric": "flops", "b": {"atoms": 16}}, "Sparse coding's FLOPs (counted) are 0.1 above those with N = 16 ("),
+    ({"metric": "loss", "kind": "trend", "x": "step", "log": False, "b": SAE},
+     "Sparse coding's loss, less SAE's, rises by 0.1 for each unit of training steps ("),
+    ({"metric": "dead", "kind": "trend", "x": "width"}, "Sparse coding's dead latents rise by 0.1 for each doubling of measurements M ("),
+])
+def test_a_claim_is_said_as_people_say_it(more: dict[str, Any], says: str) -> None:
+    which = claim(**{"metric": "latent_mcc", **more})
+    verdict = Verdict("", which.kind, which.metric, {}, "not shown", estimate=0.1, n=1)
+    assert sentence(which, verdict, 1).startswith(says)
+
+
+# What a claim may say.
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, "give one of the two"),
+        ({"b": SAE, "value": 1.0}, "give one of the two"),
+        ({"b": SC}, "select the same rows"),
+        ({"b": SAE, "margin": -1}, "greater than or equal to 0"),
+        ({"b": SAE, "x": "step"}, "does not know x"),
+        ({"kind": "equivalent", "b": SAE}, "needs a margin above 0"),
+        ({"kind": "about"}, "value, or its range"),
+        ({"kind": "about", "low": 1.0}, "both low and high"),
+        ({"kind": "about", "low": 1.0, "high": 0.0}, "low=1.0 above high=0.0"),
+        ({"kind": "about", "value": 1.0, "margin": 0.1}, "takes no margin"),
+        ({"b": SAE, "ratio": True, "margin": 0.5}, "a factor where ratio is true"),
+        ({"value": -1.0, "ratio": True}, "above 0 where ratio is true"),
+        ({"kind": "trend"}, "needs x"),
+        ({"kind": "bigger"}, "'greater', 'about', 'equivalent' or 'trend'"),
+        ({"b": SAE, "wether": 1}, "Extra inputs"),
+    ],
+)
+def test_claims_that_cannot_be_judged_are_refused(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        claim(**more)
+
+
+def test_columns_that_a_claim_needs() -> None:
+    which = claim(b={"method": "sae", "hidden": 3}, at={"step": 5}, each=["size"])
+    assert which.columns == ["score", "method", "hidden", "step", "size"]
+    assert which.each == ["variant", "size"]
