@@ -1,0 +1,124 @@
+"""What figures of the other kinds draw: dots, heat maps, break-even, trade-offs, matrices, histograms; and what is averaged."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from tests.figure_specs import KINDS, lines, spec_of, swept
+from tests.study_records import decoders, grid, ladder, priced, trained
+
+from sparsegap.drawing.still import rows_of
+from sparsegap.errors import InputError
+from sparsegap.study.records import Records
+
+
+def test_dots_take_the_last_step_or_the_one_that_validation_chose() -> None:
+    records = trained()
+    for at, step in (("last", 6000), ("best", 5000)):
+        row = next(row for row in rows_of(spec_of("dots", records, at=at)) if row["method"] == "sc" and row["group"] == "corrected")
+        values = [each["latent_mcc"] for each in records.where(variant="corrected", method="sc", step=step).rows]
+        assert row["y"] == pytest.approx(sum(values) / 3, rel=1e-5)
+        assert row["seeds"] == 3
+
+
+def test_a_heat_map_takes_differences_seed_by_seed() -> None:
+    rows = rows_of(spec_of("heatmap"))
+    assert len(rows) == 18
+    above = next(row for row in rows if (row["panel"], row["x"], row["y"]) == (0, 16, 16))
+    assert above["value"] == pytest.approx(0.1)
+    assert [above["low"], above["high"]] == pytest.approx([0.1, 0.1])  # the seeds' own scatter cancels
+    assert above["words"] == "+0.10"
+    assert next(row for row in rows if (row["panel"], row["x"], row["y"]) == (1, 64, 8))["words"] == "−0.02"
+
+
+def test_the_boundary_of_recovery() -> None:
+    spec = spec_of("heatmap", grid(), of="sc", minus="sae", panel="active", boundary="active")
+    line = next(layer for layer in spec["concat"][0]["layer"] if layer["mark"]["type"] == "line")
+    points = spec["datasets"][line["data"]["name"]]
+    for point in points:
+        n, m = 16 * 2 ** point["across"], 8 * 2 ** point["up"]
+        assert m == pytest.approx(2 * 3 * math.log(n / 3), rel=1e-3)
+
+
+def test_the_points_of_break_even_are_where_costs_are_equal() -> None:
+    from sparsegap.break_even import break_even
+
+    spec = spec_of("break_even")
+    rows = {(row["where"], row["name"]): row for row in rows_of(spec)}
+    counted = {name: rows["FLOPs of training", name] for name in ("sparse coding", "SAE", "MLP 32")}
+    first = break_even(*(counted[name][cost] for name in ("sparse coding", "SAE") for cost in ("train", "inference")))
+    assert counted["SAE"]["from"] == first.samples == pytest.approx(20)
+    assert counted["SAE"]["cost"] == pytest.approx(1e4 + 20 * 1e3)
+    assert (counted["SAE"]["to"], counted["MLP 32"]["from"], counted["MLP 32"]["to"]) == (5000, 5000, None)
+    assert counted["SAE"]["stretch"] == "20 to 5,000 samples"
+    assert rows["flops train paper", "sparse coding"]["stretch"] == "nowhere"
+    assert "FLOPs of training: sparse coding up to 20 samples, then SAE up to 5,000 samples, then MLP 32." in spec["usermeta"]["note"]
+    drawn = json.dumps(spec)
+    assert drawn.count('"mark": "20"') and '"least": 11000' in drawn
+
+
+def test_break_even_with_one_ledger_and_ends_of_ones_own() -> None:
+    one = spec_of("break_even", priced(), where={"method": ["sc", "sae"]}, samples=[10.0, 1000.0])
+    assert "Cheapest: sparse coding up to 20 samples, then SAE." in one["usermeta"]["note"]
+    alone = spec_of("break_even", priced(), where={"method": "sae"}, quality=None)
+    assert "Cheapest: SAE always." in alone["usermeta"]["note"]
+    assert "quality" not in alone["usermeta"]["columns"]
+    with pytest.raises(InputError, match="go in pairs, but there are 2, 1 and 2"):
+        KINDS["break_even"](priced(), train=["flops_train", "flops_train_paper"])
+    with pytest.raises(InputError, match="two ends of an axis"):
+        KINDS["break_even"](priced(), samples=[5.0, 2.0])
+
+
+def test_the_frontier_is_what_nothing_cheaper_equals() -> None:
+    rows = [row for row in rows_of(spec_of("tradeoff")) if row["panel"] == 0 and row["kind"] == "known"]
+    assert [row["method"] for row in rows if row["efficient"]] == ["sae", "omp", "sc"]
+    assert all(row["corner"] for row in rows)
+    total = rows_of(spec_of("tradeoff", ladder(), train="flops_train", samples=1000.0, panel="atoms"))
+    assert total[0]["x"] == pytest.approx(1e9 + 1000 * 16 * 30)
+
+
+def test_a_trade_off_has_a_mark_for_each_setting_that_varies() -> None:
+    spec = spec_of("tradeoff", swept(), panel="atoms")
+    rows = rows_of(spec)
+    assert len(rows) == 8
+    assert {row["setting"] for row in rows if row["method"] == "ista"} == {f"depth = {d}, K = {k}" for d in (1, 2) for k in (2, 4)}
+    assert "a mark for each unrolled steps and active sources K" in spec["usermeta"]["note"]
+    one = [row for row in swept().rows if row["depth"] == 1 and row["active"] == 2]
+    assert "frontier" not in spec_of("tradeoff", Records(one), panel="atoms")["usermeta"]["note"]
+    assert "frontier" in spec["usermeta"]["note"]
+
+
+def test_what_is_averaged_beside_seeds_is_said() -> None:
+    spec = spec_of("dots", swept(), colour="active")
+    assert "Each is also a mean over: unrolled steps, method." in spec["usermeta"]["note"]
+    points = [row for rows in spec["datasets"].values() for row in rows if "seed" in row]
+    assert len(points) == 2 * 2  # a dot is a seed, not a run of it
+    assert all(any(mean["low"] <= point["y"] <= mean["high"] for mean in rows_of(spec)) for point in points)
+    assert "a mean over: active sources K." in spec_of("curves", swept(), x="depth")["usermeta"]["note"]
+    assert "a mean over" not in spec_of("curves", swept(), x="depth", panel="active")["usermeta"]["note"]
+    assert "a mean over" not in spec_of("curves")["usermeta"]["note"]
+
+
+def test_matrices_and_their_limits() -> None:
+    rows = rows_of(spec_of("matrices"))
+    assert len(rows) == 32
+    assert all(row["value"] == 1 for row in rows if row["row"] == row["column"])
+    assert "in all panels" in spec_of("matrices")["usermeta"]["note"]
+    faint = {"gram": [[0.1, 0.0], [0.0, 0.2]]}
+    apart = spec_of("matrices", Records([row | faint if row["method"] == "sae" else row for row in decoders().rows]))
+    assert "each panel has its own scale" in apart["usermeta"]["note"]
+    assert {view["title"]["text"] for view in apart["concat"]} == {"SAE (to 0.2)", "sparse coding (to 1)"}
+    assert "abs(datum.value) / 0.2" in json.dumps(apart["concat"][0])
+    broken = Records([{"method": "sae", "seed": 0, "gram": [[1.0, 2.0], [3.0]]}])
+    with pytest.raises(InputError, match="all of the same length"):
+        KINDS["matrices"](broken)
+    with pytest.raises(InputError, match="larger than the 4,096"):
+        KINDS["matrices"](Records([{"method": "sae", "seed": 0, "gram": [[0.0] * 65] * 65}]))
+
+
+def test_a_histogram_counts_every_value_once() -> None:
+    rows = lines(spec_of("histogram"), "sae")
+    assert sum(row["count"] for row in rows) == 6
+    assert sum(row["share"] for row in rows) == pytest.approx(1.0, abs=1e-4)
