@@ -100,9 +100,7 @@ def test_names_of_points_at_one_place_do_not_cover_each_other() -> None:
 
 
 def test_a_method_read_with_another_is_called_by_both() -> None:
-    from sparsegap.charts import called
-
-    assert called("topk+omp") == "TopK SAE + OMP"
-    assert called("mlp-256+refit") == "MLP 256 + amplitudes refit"
-    assert called("sae+ito") == "SAE + ITO"
-    assert called("unheard_of") == "unheard_of"
+    assert charts.called("topk+omp") == "TopK SAE + OMP"
+    assert charts.called("mlp-256+refit") == "MLP 256 + refit"
+    assert charts.called("sae+ito") == "SAE + ITO"
+    assert charts.called("unheard_of") == "unheard_of"
