@@ -9,6 +9,7 @@ import pytest
 from tests.studies import PLAIN, experiments, judged, write  # noqa: F401
 
 from sparsegap import InputError
+from sparsegap.source import parse_source
 from sparsegap.study.declaration import Faults, read_file
 from sparsegap.study.finding import asked
 from sparsegap.study.plan import trial_key
@@ -49,6 +50,19 @@ def test_a_long_axis_names_the_value_that_stands_twice(tmp_path: Path) -> None:
     values = [f'"{number}"' for number in range(3000)] + ['"17"']
     _, faults = judged(tmp_path, HEAD + f"sweep.note = [{', '.join(values)}]")
     assert [str(fault) for fault in faults] == ['sweep.note: has "17" twice']
+
+
+def test_a_long_sweep_reads_the_text_of_its_source_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every trial is priced before the first runs; a source that is made for each of 20,000 trials takes minutes."""
+    from sparsegap import scenarios
+
+    made: list[str] = []
+    monkeypatch.setattr(scenarios, "parse_source", lambda text: (made.append(text), parse_source(text))[1])
+    scenarios.size_of.cache_clear()
+    text = 'title = "t"\nexperiment = "comparison"\nsettings.source = "uniform:atoms=16,width=8,active=3"\n'
+    products, faults = judged(tmp_path, text + f"sweep.rate = {[number / 1000 for number in range(1, 2001)]}")
+    assert faults == [] and len(products["full"].trials) == 2000
+    assert made == ["uniform:atoms=16,width=8,active=3"]
 
 
 def test_the_key_is_what_it_always_was(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from sparsegap.cost import Counter
@@ -98,6 +99,13 @@ def is_encoder(learner: str) -> bool:
 def of_seed(source: str, seed: int) -> Source:
     """The source that a text as `sparsegap fit --source` takes means, with the trial's seed."""
     return parse_source(f"{source}{',' if ':' in source else ':'}seed={seed}")
+
+
+@lru_cache(maxsize=4096)
+def size_of(source: str) -> tuple[int, int]:
+    """Atoms and width of the source that a text means. Kept by the text: all trials of a study are priced before the first runs."""
+    made = parse_source(source)
+    return made.n_atoms, made.width
 
 
 def active_of(source: Source, text: str, k: float | None) -> float:

@@ -21,8 +21,9 @@ from sparsegap.scenarios import (
     learn,
     of_seed,
     passes_of_a_step,
+    size_of,
 )
-from sparsegap.source import Source, parse_source
+from sparsegap.source import Source
 from sparsegap.ways_to_read import READINGS, reading
 
 VERSION = 1
@@ -74,8 +75,8 @@ def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "lear
 
 def flops(**options: Any) -> float:
     """Training by the products of a step, sparse ones where the encoder counts; reading by four passes over the atoms."""
-    source = parse_source(options["source"])
-    atoms, width, seeds = options["model_atoms"] or source.n_atoms, source.width, len(options["seeds"])
+    atoms, width = size_of(options["source"])
+    atoms, seeds = options["model_atoms"] or atoms, len(options["seeds"])
     steps = 0 if options["scenario"] == "truth" else options["steps"]
     passes = passes_of_a_step(options["learner"])
     reading_passes = 4.0 * options["test"] * len(options["readers"] or [""])

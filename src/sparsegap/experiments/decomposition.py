@@ -8,8 +8,8 @@ from typing import Any, Literal
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse, Lasso, Problem
 from sparsegap.recovery import decomposition as decomposed
-from sparsegap.scenarios import Lesson, active_of, is_encoder, learn, matched_lasso, of_seed, passes_of_a_step
-from sparsegap.source import Source, parse_source
+from sparsegap.scenarios import Lesson, active_of, is_encoder, learn, matched_lasso, of_seed, passes_of_a_step, size_of
+from sparsegap.source import Source
 
 VERSION = 1
 Row = dict[str, Any]
@@ -63,8 +63,8 @@ def decomposition(*, source: str, learner: str = "topk", problems: list[Problems
 
 def flops(**options: Any) -> float:
     """Two trainings by the products of a step; reading by ten passes over the atoms a cell."""
-    source = parse_source(options["source"])
-    atoms, width, seeds = options["model_atoms"] or source.n_atoms, source.width, len(options["seeds"])
+    atoms, width = size_of(options["source"])
+    atoms, seeds = options["model_atoms"] or atoms, len(options["seeds"])
     training = 2 * passes_of_a_step(options["learner"]) * options["steps"] * (options["batch"] or 1024)
     reading = 10.0 * len(CELLS) * options["test"] * len(options["problems"] or [""])
     return float(seeds * 2 * atoms * width * (training + reading))

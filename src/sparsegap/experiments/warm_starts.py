@@ -15,9 +15,9 @@ from sparsegap.codes import Codes
 from sparsegap.cost import Counter, encoder_pass
 from sparsegap.errors import InputError
 from sparsegap.problem import Lasso
-from sparsegap.scenarios import Lesson, active_of, is_encoder, learn, matched_lasso, of_seed, passes_of_a_step
+from sparsegap.scenarios import Lesson, active_of, is_encoder, learn, matched_lasso, of_seed, passes_of_a_step, size_of
 from sparsegap.solve import solve
-from sparsegap.source import Sample, Source, parse_source
+from sparsegap.source import Sample, Source
 from sparsegap.theorem.scores import recovered
 
 VERSION = 1
@@ -85,10 +85,10 @@ def warm_starts(*, source: str, method: Method = "fista", starts: list[Start] | 
 
 def flops(**options: Any) -> float:
     """The training of the encoder; the iterations, which are run again from the start for each logged one."""
-    source = parse_source(options["source"])
+    atoms, width = size_of(options["source"])
     passes = 2.0 * sum(_logged(options["iterations"])) * len(options["starts"] or STARTS) * options["test"]
     training = passes_of_a_step(options["encoder"]) * options["steps"] * (options["batch"] or 1024)
-    return float(len(options["seeds"]) * 2 * source.n_atoms * source.width * (passes + training))
+    return float(len(options["seeds"]) * 2 * atoms * width * (passes + training))
 
 
 def _trains(starts: list[Start] | None) -> bool:
