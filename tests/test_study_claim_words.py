@@ -25,6 +25,8 @@ from sparsegap.study.verdicts import Verdict
     ({"metric": "flops", "b": {"atoms": 16}}, "Sparse coding's FLOPs (counted) are 0.1 above those with N = 16 ("),
     ({"metric": "loss", "kind": "trend", "x": "step", "log": False, "b": SAE},
      "Sparse coding's loss, less SAE's, rises by 0.1 for each unit of training steps ("),
+    ({"metric": "found", "a": {"learner": "online"}, "b": {"learner": "topk"}},
+     "Online dictionary learning's share of true atoms found is 0.1 above TopK SAE's ("),
     ({"metric": "dead", "kind": "trend", "x": "width"}, "Sparse coding's dead latents rise by 0.1 for each doubling of measurements M ("),
 ])
 def test_a_claim_is_said_as_people_say_it(more: dict[str, Any], says: str) -> None:

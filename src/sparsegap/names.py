@@ -19,6 +19,7 @@ TITLES = {
     "iteration": "iterations of the solver", "iterations_to_1pct": "iterations, until 1 % above the optimum",
     "lost_latent_mcc": "latent MCC lost", "lost_support_f1": "support F1 lost", "share_latent_mcc": "share of the latent MCC lost",
     "added_fvu": "fraction of variance unexplained, added",
+    "found": "share of true atoms found", "found_80": "share of true atoms found, cosine .8", "model_atoms": "learned atoms",
     "penalty": "penalty λ", "depth": "unrolled steps", "coherence": "coherence",
 }  # fmt: skip
 SYMBOLS = {"atoms": "N", "width": "M", "active": "K", "model_atoms": "model N", "hidden": "hidden units", "penalty": "λ", "coherence": "μ"}
@@ -36,10 +37,11 @@ CALLED = {
     "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
     "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
     "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
-    "alista": "ALISTA", "mlp-256 counted": "MLP, top 20",
+    "alista": "ALISTA", "online": "online dictionary learning", "mlp-256 counted": "MLP, top 20",
 }
 
 
+WHO = ("method", "encoder", "learner")  # columns whose values are called as methods are
 READINGS = {"refit": "refit", "own": "its own encoder"}  # a way to read atoms, after a "+"
 
 
@@ -55,7 +57,7 @@ def value_label(name: str, value: object) -> str:
         return words if value else f"no {words}"
     if isinstance(value, int | float):
         return f"{words} = {number_label(value)}"
-    if name == "method":
+    if name in WHO and value is not None:
         return called(str(value))
     if name.endswith("_is") and value is not None:
         return f"{words.removesuffix(' is')} {value}"

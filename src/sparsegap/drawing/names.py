@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparsegap.names import WHO as WHO
 from sparsegap.names import column_title as column_title
 from sparsegap.names import number_label as number_label
 from sparsegap.names import value_label as value_label

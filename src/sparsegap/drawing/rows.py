@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparsegap.drawing.names import as_list, value_label
+from sparsegap.drawing.names import WHO, as_list, value_label
 from sparsegap.drawing.summaries import Row, grouped, is_number
 from sparsegap.errors import InputError
 from sparsegap.study.observations import Table
@@ -64,7 +64,8 @@ def _in_every_variant(rows: Sequence[Row]) -> list[Row]:
 
 def series_name(row: Row, names: Sequence[str]) -> str:
     """The name of a row's series, as its colour is bound to it: a method as it is called in the rows, other columns with their values."""
-    return ", ".join(str(row.get(name)) if name == "method" else value_label(name, row.get(name)) for name in names) or NOTHING
+    parts = ((name, row.get(name)) for name in names)
+    return ", ".join(str(value) if name in WHO and value is not None else value_label(name, value) for name, value in parts) or NOTHING
 
 
 def named(row: Row, names: Sequence[str]) -> Row:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sparsegap.names import column_title, value_label
+from sparsegap.names import WHO, column_title, value_label
 from sparsegap.study.claims import Claim, Filter
 from sparsegap.study.values import NONE
 
-WHO = ("method", "encoder", "learner")  # columns whose values have things of their own
 PLAIN = (*WHO, "variant", "block", "size", "arrangement", "cell")  # columns whose values say enough without the column's name
 
 
