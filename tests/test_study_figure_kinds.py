@@ -9,6 +9,7 @@ import pytest
 from tests.figure_specs import KINDS, lines, spec_of, swept
 from tests.study_records import decoders, grid, ladder, priced, trained
 
+from sparsegap.drawing.axes import by_marks, is_cut
 from sparsegap.drawing.still import rows_of
 from sparsegap.errors import InputError
 from sparsegap.study.records import Records
@@ -108,14 +109,42 @@ def test_matrices_and_their_limits() -> None:
     assert "in all panels" in spec_of("matrices")["usermeta"]["note"]
     faint = {"gram": [[0.1, 0.0], [0.0, 0.2]]}
     apart = spec_of("matrices", Records([row | faint if row["method"] == "sae" else row for row in decoders().rows]))
-    assert "each panel has its own scale" in apart["usermeta"]["note"]
-    assert {view["title"]["text"] for view in apart["concat"]} == {"SAE (to 0.2)", "sparse coding (to 1)"}
+    assert "the deepest shade is 1, in “SAE” 0.2." in apart["usermeta"]["note"]
     assert "abs(datum.value) / 0.2" in json.dumps(apart["concat"][0])
     broken = Records([{"method": "sae", "seed": 0, "gram": [[1.0, 2.0], [3.0]]}])
     with pytest.raises(InputError, match="all of the same length"):
         KINDS["matrices"](broken)
     with pytest.raises(InputError, match="larger than the 4,096"):
         KINDS["matrices"](Records([{"method": "sae", "seed": 0, "gram": [[0.0] * 65] * 65}]))
+
+
+def test_the_boundary_leaves_out_the_numbers() -> None:
+    rows = [{"method": "sae", "seed": 0, "atoms": n, "width": m, "active": 3, "latent_mcc": 0.5} for n in (16, 32, 64) for m in (8, 16, 32)]
+    spec = KINDS["heatmap"](Records(rows), boundary="active").to_dict()
+    line = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
+    points = spec["datasets"][line["data"]["name"]]
+    assert points and max(point["piece"] for point in points) > 1
+    assert not any(abs(point["across"] - x) < 0.25 and abs(point["up"] - y) < 0.2 for point in points for x in range(3) for y in range(3))
+
+
+def test_an_interval_stretches_an_axis_only_so_far() -> None:
+    rows = [{"seed": seed, "l1": l1, "l0": l1, "mse": l1 * (1 + 6 * (seed == 2))} for l1 in (0.5, 1.0) for seed in range(3)]
+    spec = KINDS["paths"](Records(rows)).to_dict()
+    low, high = spec["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    found = rows_of(spec)
+    assert min(row["low"] for row in found) < 0 < low < min(row["y"] for row in found)
+    assert max(row["y"] for row in found) < high < max(row["high"] for row in found)
+    assert "cut" in spec["usermeta"]["note"]
+    assert "cut" not in spec_of("paths")["usermeta"]["note"]
+    assert -0.2 < by_marks("mse", [0.1, 4.0], [-1.0, 4.5])[0] < 0  # an error is never negative
+    lost = by_marks("lost_latent_mcc", [0.1, 0.2], [-0.01, 0.3])  # whether it reaches below zero is what is asked
+    assert lost[0] < -0.01 and not is_cut(lost, [-0.01, 0.2])
+
+
+def test_abbreviations_are_spelled_out_in_the_note() -> None:
+    rows = [{"encoder": name, "seed": 0, "latent_mcc": 0.5} for name in ("SAE", "SAE+ITO")]
+    assert KINDS["dots"](Records(rows), colour="encoder").to_dict()["usermeta"]["note"].endswith("ITO: codes optimised at inference time.")
+    assert "ITO" not in KINDS["dots"](Records(rows[:1]), colour="encoder").to_dict()["usermeta"]["note"]
 
 
 def test_a_histogram_counts_every_value_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sparsegap.number_formats import count, significant
 
@@ -20,9 +21,17 @@ TITLES = {
     "lost_latent_mcc": "latent MCC lost", "lost_support_f1": "support F1 lost", "share_latent_mcc": "share of the latent MCC lost",
     "added_fvu": "fraction of variance unexplained, added",
     "found": "share of true atoms found", "found_80": "share of true atoms found, cosine .8", "model_atoms": "learned atoms",
+    "active_latents": "active latents a sample (L0)", "l0_1e-3": "L0 above 1e-3", "l0_1e-4": "L0 above 1e-4",
+    "l0_1e-5": "L0 above 1e-5", "gram": "inner product of two atoms", "coherences": "cosine of two atoms, absolute value",
+    "mean_coherence": "mean cosine of two atoms, absolute value", "largest_beside": "largest entry of a row beside the diagonal",
+    "diagonal": "mean of the diagonal", "norm": "length of an atom", "read_penalty": "penalty λ of the codes",
+    "k": "number k of active latents",
     "penalty": "penalty λ", "depth": "unrolled steps", "coherence": "coherence",
 }  # fmt: skip
-SYMBOLS = {"atoms": "N", "width": "M", "active": "K", "model_atoms": "model N", "hidden": "hidden units", "penalty": "λ", "coherence": "μ"}
+SYMBOLS = {
+    "atoms": "N", "width": "M", "active": "K", "model_atoms": "model N", "hidden": "hidden units", "penalty": "λ", "coherence": "μ",
+    "level": "L0",
+}  # fmt: skip
 SMALL_COUNT = 100_000  # larger numbers are written with a prefix
 # Other spellings of a family.
 FAMILIES = {"sae_ito": "sae+ito", "sae + ito": "sae+ito", "mlp_h": "mlp", "mlp h=": "mlp", "top_k": "topk"}
@@ -35,10 +44,11 @@ CALLED = {
     "mlp": "MLP", "topk": "TopK SAE", "batch_topk": "BatchTopK SAE", "relu": "ReLU SAE", "jumprelu": "JumpReLU SAE", "gated": "gated SAE",
     "prolu": "ProLU SAE",
     "lista": "LISTA", "ista": "ISTA", "fista": "FISTA", "lars": "LARS", "kmeans": "k-means",
-    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "its k largest", "optimised": "k optimised",
+    "lasso_dictionary": "lasso, alternating", "all": "lasso's codes", "pruned": "lasso's k largest", "optimised": "k optimised",
     "ksparse": "k by the solver", "truth": "the truth", "linear_nonlinear": "best linear-nonlinear", "matched_filter": "matched filter",
     "alista": "ALISTA", "online": "online dictionary learning", "mlp-256 counted": "MLP, top 20",
 }
+ABBREVIATIONS = {"SC": "sparse coding", "ITO": "codes optimised at inference time"}  # in the labels of the studies
 
 
 WHO = ("method", "encoder", "learner")  # columns whose values are called as methods are
@@ -79,6 +89,13 @@ def called(method: str) -> str:
     family, number = in_family(method)
     named = CALLED.get(method) or CALLED.get(family)
     return CALLED.get(method) or (f"{named} {number}" if named and number is not None else named) or method
+
+
+def spelled_out(names: Iterable[str]) -> str:
+    """What the abbreviations in some names stand for, as a sentence: "SC: sparse coding."; empty where there is none."""
+    words = {word for name in names for word in re.findall(r"\w+", name)}
+    found = [f"{short}: {long}" for short, long in ABBREVIATIONS.items() if short in words]
+    return f"{'; '.join(found)}." if found else ""
 
 
 def in_family(method: str) -> tuple[str, int | None]:

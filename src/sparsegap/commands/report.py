@@ -59,7 +59,10 @@ def _gap(results: Path, out: Path | None, figures: Path | None) -> None:
 def _study(results: Path, out: Path | None, figures: Path | None) -> None:
     from sparsegap.errors import InputError
     from sparsegap.study.page import write_page
+    from sparsegap.study.plan import PLAN
 
     if figures is not None:
         raise InputError(f"--figures is for a gap record; the figures of a study are written into {results}/figures")
     typer.echo(write_page(results, out))
+    if not (results / PLAN).exists():
+        typer.echo(f"Each study's own page stays as it was; to render one again: sparsegap report {results}/STUDY", err=True)

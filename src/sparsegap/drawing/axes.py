@@ -11,6 +11,9 @@ import altair as alt
 from sparsegap.drawing.names import column_title
 from sparsegap.drawing.summaries import is_number
 
+REACH = 0.3  # how far an interval may stretch an axis beyond the marks, as a part of what these span
+CUT = "Intervals that reach beyond the frame are cut."
+
 
 def extent(values: Sequence[float], *, log: bool = False, padding: float = 0.06) -> list[float]:
     """A domain around the values with some room at both ends."""
@@ -29,6 +32,24 @@ def fitting(name: str, values: Sequence[float], *, log: bool = False) -> list[fl
     """The domain of a column: that of a score reaches hardly beyond 0 and 1, whatever its interval says."""
     low, high = extent(values, log=log)
     return [max(low, -0.02), min(high, 1.02)] if is_score(name) and not log else [low, high]
+
+
+def by_marks(name: str, marks: Sequence[float], ends: Sequence[float], *, log: bool = False) -> list[float]:
+    """The domain of a column by its marks: the ends of their intervals may stretch it by a part of the marks' span, and a quantity
+    whose marks are none below zero goes hardly below it. What reaches further is cut at the frame: `is_cut` tells."""
+    low, high = fitting(name, [*marks, *ends], log=log)
+    known = [value for value in marks if is_number(value) and (value > 0 or not log)]
+    if not known or log or is_difference(name):
+        return [low, high]
+    least, most = min(known), max(known)
+    reach = REACH * ((most - least) or abs(most) or 1.0)
+    low, high = max(low, least - reach), min(high, most + reach)
+    return [max(low, -0.02 * high) if least >= 0 else low, high]
+
+
+def is_cut(domain: Sequence[float], ends: Sequence[float]) -> bool:
+    """Whether an interval reaches beyond the frame."""
+    return any(not domain[0] <= end <= domain[1] for end in ends)
 
 
 def quantitative(
@@ -74,6 +95,11 @@ def is_cost(name: str) -> bool:
 def is_score(name: str) -> bool:
     """Whether a column lies between 0 and 1."""
     return name.endswith(("_mcc", "_pearson", "_f1", "_precision", "_recall", "_support", "auroc")) and not name.startswith("lost")
+
+
+def is_difference(name: str) -> bool:
+    """Whether a column is what is lost or gained, so that it matters where its interval crosses zero."""
+    return name.startswith(("lost_", "added_", "share_", "objective", "gain"))
 
 
 def is_progress(name: str) -> bool:

@@ -16,6 +16,7 @@ import altair as alt
 
 from sparsegap.charts import FONT, SIZE, Row, data, light, theme
 from sparsegap.drawing.series import PICK
+from sparsegap.names import spelled_out
 
 SPACING = 26
 AXIS = 58  # a first guess of what labels and title of a vertical axis take; drawing tells
@@ -53,7 +54,7 @@ class Look:
 def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
     """The panels over their rows as one chart in the house look."""
     views = [_view(panel, number, look, alone=len(panels) == 1) for number, panel in enumerate(panels)]
-    meta: dict[str, Any] = {"title": look.title, "columns": look.columns, "note": look.note, **entry(look.entries)}
+    meta: dict[str, Any] = {"title": look.title, "columns": look.columns, "note": _spelling(look, rows), **entry(look.entries)}
     views[0].layer[0].name = FIRST
     if len(views) == 1:
         chart: Any = views[0].properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
@@ -74,6 +75,12 @@ def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
     ).configure(**study_theme())
     finished.data = data(rows)  # last: altair copies and validates everything at each of the calls above
     return finished
+
+
+def _spelling(look: Look, rows: Sequence[Row]) -> str:
+    """The note of a figure, and what the abbreviations in its legend and titles stand for."""
+    names = dict.fromkeys(str(row.get(column) or "") for row in rows for column in ("name", "where"))
+    return " ".join(filter(None, [look.note, spelled_out(names)]))
 
 
 def _view(panel: Panel, number: int, look: Look, *, alone: bool) -> alt.LayerChart:

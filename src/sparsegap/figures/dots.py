@@ -9,7 +9,7 @@ import altair as alt
 from sparsegap.charts import SMALL, data, light
 from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import fitting, quantitative
+from sparsegap.drawing.axes import CUT, by_marks, is_cut, quantitative
 from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import Look, Panel
@@ -20,6 +20,7 @@ from sparsegap.number_formats import fixed, significant
 from sparsegap.study.records import Column, Records, Where
 
 LINE, GROUP = 30, 22  # height of a series' line, and of the name of a group above its lines
+ENDS = ("low", "high")  # of an interval
 TOP = 22  # room above the first line, where the words of the chance level stand
 
 
@@ -56,8 +57,8 @@ def dots(
         means += [row | tag | {"key": f"{number}/{row['key']}"} for row in found]
         seeds += [row | {"panel": number} for row in points]
     series = Series(means, legend=False)
-    ends = [value for row in means for name in ("y", "low", "high", "paper", "chance") if (value := row[name]) is not None]
-    domain = fitting(y, [*ends, *(row["y"] for row in seeds)], log=log)
+    marks, ends = ([row[name] for row in means for name in names if row[name] is not None] for names in (("y", "paper", "chance"), ENDS))
+    domain = by_marks(y, [*marks, *(row["y"] for row in seeds)], ends, log=log)
     height = round(max([place["down"] for place in means], default=LINE) + LINE)
     drawn = [Panel(_layers(y, means, seeds, series, domain, number, log, paired), label) for number, (label, _) in enumerate(parts)]
     return panels.figure(
@@ -66,7 +67,7 @@ def dots(
         Look(
             title=column_title(y),
             description=_in_words(means, y),
-            note=" ".join(part for part in (_note(means, band, centre, paired), lumped_words(mixed)) if part),
+            note=" ".join(filter(None, [_note(means, band, centre, paired), CUT if is_cut(domain, ends) else "", lumped_words(mixed)])),
             height=height,
             across=2,
             least=260,

@@ -17,6 +17,7 @@ from sparsegap.drawing.summaries import Row, grouped, is_number, per_seed, sprea
 from sparsegap.study.records import Column, Records, Where
 
 CELL = 46  # height, in pixels
+BESIDE, ABOVE = 0.29, 0.2  # half of what the number in a cell takes, in cells
 
 
 def heatmap(
@@ -54,7 +55,7 @@ def heatmap(
                 for cell in _cells(part, (x, y, value, series), name, minus, across, up)
             ]
             rows += cells
-            lines.append(_boundary(part, boundary, across, up, of_k=x == "active"))
+            lines.append(_around(_boundary(part, boundary, across, up, of_k=x == "active"), cells))
             titles.append(title)
     most = max([abs(row["value"]) for row in rows], default=1.0)
     axes = position(alt.X, "across", across, x), position(alt.Y, "up", up, y)
@@ -86,7 +87,7 @@ def heatmap(
 
 
 def _title(name: str, minus: str | None, label: str, several: int, series: str) -> str:
-    own = called(name) if series == "method" else name
+    own = called(name)
     parts = [f"{own} − {called(minus)}" if minus else own if several > 1 else "", label]
     return ", ".join(part for part in parts if part)
 
@@ -133,7 +134,19 @@ def _seed(row: Row) -> Any:
 
 def _border(line: list[Row]) -> list[Any]:
     border = alt.Chart(data(line)).mark_line(strokeDash=[6, 4], strokeWidth=1.75, opacity=0.75, color=light("ink"), clip=True)
-    return [border.encode(x="across:Q", y="up:Q", order="across:Q")] if line else []
+    return [border.encode(x="across:Q", y="up:Q", order="across:Q", detail="piece:O")] if line else []
+
+
+def _around(line: list[Row], cells: list[Row]) -> list[Row]:
+    """The line in pieces, which leave out the numbers in the cells."""
+    pieces, kept, number = 0, [], -1
+    for place, point in enumerate(line):
+        if any(abs(point["across"] - cell["across"]) < BESIDE and abs(point["up"] - cell["up"]) < ABOVE for cell in cells):
+            continue
+        pieces += place != number + 1
+        number = place
+        kept.append(point | {"piece": pieces})
+    return kept
 
 
 def _boundary(part: list[Row], boundary: str | int | None, across: list[float], up: list[float], of_k: bool) -> list[Row]:
@@ -143,14 +156,14 @@ def _boundary(part: list[Row], boundary: str | int | None, across: list[float], 
         known = next((row[boundary] for row in part if is_number(row.get(boundary))), None)
     if not known or len(across) < 2 or len(up) < 2:
         return []
-    other, points = float(known), 60
+    other, points = float(known), 150
     low, high = across[0] * (across[0] / across[1]) ** 0.5, across[-1] * (across[-1] / across[-2]) ** 0.5
     line = []
     for number in range(points + 1):
         here = low * (high / low) ** (number / points)
         k, n = (here, other) if of_k else (other, here)
         m = 2 * k * log(n / k) if n > k else 0.0
-        if m > 0:
+        if m > 0 and -0.6 < _cell_number(m, up) < len(up) - 0.4:
             line.append({"across": rounded(_cell_number(here, across)), "up": rounded(_cell_number(m, up))})
     return line
 

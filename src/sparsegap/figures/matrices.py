@@ -34,8 +34,8 @@ def matrices(
     """The matrices of a column, lists of equally long lists of numbers, one panel for each row that differs in
     `panel`, without which method and variant are meant.
 
-    All share one scale about zero, blue above and vermilion below, unless their largest entries are more than three times apart: then each
-    has its own, told above it. `signs` shows only on which side of zero an entry lies. One seed is drawn: `seed`, or the first there is.
+    All share one scale about zero, blue above and vermilion below; one whose largest entry is less than a third of the others' has its
+    own, told in the note. `signs` shows only on which side of zero an entry lies. One seed is drawn: `seed`, or the first there is.
     `rows` and `columns` say what they are. Raises InputError for more than 4,096 entries or 12 matrices.
     """
     wanted = [row for row in at_end(records, chosen(records, where, [value]), at) if isinstance(row.get(value), list)]
@@ -49,11 +49,10 @@ def matrices(
     cells = [row for entries in found for row in entries]
     sizes = [(max(row["column"] for row in entries), max(row["row"] for row in entries)) for entries in found if entries]
     scales = [1e-12 if signs else _most(entries) for entries in found if entries]
-    apart = max(scales, default=1.0) > ALIKE * min(scales, default=1.0)
     most = max(scales, default=1.0)
+    faint = {label: scale for scale, label in zip(scales, unique, strict=True) if most > ALIKE * scale}
     drawn = [
-        Panel([_cells(scale if apart else most, size, value, (rows, columns))], f"{label} (to {scale:.2g})" if apart else label)
-        for scale, size, label in zip(scales, sizes, unique, strict=True)
+        Panel([_cells(faint.get(label, most), size, value, (rows, columns))], label) for size, label in zip(sizes, unique, strict=True)
     ]
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
@@ -64,10 +63,10 @@ def matrices(
             aspect=1.0,
             height=240,
             across=4,
-            least=120,
+            least=96,
             share=(),
             columns={"where": "panel", "row": rows, "column": columns, "value": column_title(value)},
-            note=_note(most, signs, first, apart),
+            note=_note(most, signs, first, faint),
         ),
     )
 
@@ -117,8 +116,9 @@ def _axis(channel: type[Any], field: str, title: str, size: int) -> Any:
     )
 
 
-def _note(most: float, signs: bool, seed: Any, apart: bool) -> str:
-    deepest = "each panel has its own scale, to the figure above it" if apart else f"the deepest shade is {most:.3g}, in all panels"
+def _note(most: float, signs: bool, seed: Any, faint: dict[str, float]) -> str:
+    own = "; ".join(f"in “{label}” {scale:.2g}" for label, scale in faint.items())
+    deepest = f"the deepest shade is {most:.3g}{f', {own}' if own else ' in all panels'}"
     scale = "Blue is above zero, vermilion below" + ("." if signs else f", blank is zero; {deepest}.")
     return scale + ("" if seed is None else f" Seed {seed}.")
 

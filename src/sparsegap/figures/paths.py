@@ -9,7 +9,7 @@ import altair as alt
 
 from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import fitting, quantitative
+from sparsegap.drawing.axes import CUT, by_marks, is_cut, quantitative
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import LEAST, Look, Panel
 from sparsegap.drawing.rows import are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, rounded
@@ -64,10 +64,12 @@ def paths(
         for place, row in enumerate(found)
     ]
     series = Series(rows, ordered=are_ordered(wanted, as_list(colour)))
-    axes = _Axes(along, _domains(views, points, chances, log_x, log_y), log_x, log_y, sorted({row["along"] for row in rows}))
+    domains = _domains(views, points, chances, log_x, log_y)
+    axes = _Axes(along, domains, log_x, log_y, sorted({row["along"] for row in rows}))
     drawn = [
         Panel(_layers(view, axes, series, level, found), view.title) for view, level, found in zip(views, chances, points, strict=True)
     ]
+    further = levels.note([[row["y"] for row in each] for each in chances]), CUT if _any_cut(views, points, domains) else ""
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
         rows,
@@ -78,7 +80,7 @@ def paths(
             across=max(2, len(as_list(x)) * len(as_list(y))),
             grid=len(as_list(x)) * len(as_list(y)) > 1,
             least=NARROW if len(as_list(x)) * len(as_list(y)) > 2 else LEAST,
-            note=" ".join(filter(None, [_note(rows, along, band, centre), levels.note([[row["y"] for row in each] for each in chances])])),
+            note=_note(rows, along, band, centre, *further),
             entries=[row["name"] for row in rows] if series.legend else (),
             columns=_columns(x, y, along),
         ),
@@ -100,14 +102,27 @@ Domains = dict[str, list[float]]
 
 def _domains(views: list[View], points: list[list[Row]], chances: list[list[Row]], log_x: bool, log_y: bool) -> Domains:
     """Of each column over all panels, so that they can be compared."""
-    across: dict[str, list[float]] = {}
-    up: dict[str, list[float]] = {}
+    marks: dict[str, list[float]] = {}
+    ends: dict[str, list[float]] = {}
     for view, found, level in zip(views, points, chances, strict=True):
-        across.setdefault(view.x, []).extend(row[end] for row in found for end in ("x", "x_low", "x_high") if row[end] is not None)
-        up.setdefault(view.y, []).extend(row[end] for row in found for end in ("y", "low", "high") if row[end] is not None)
-        up[view.y].extend(row["y"] for row in level)
-    domains = {name: fitting(name, values, log=log_x) for name, values in across.items()}
-    return domains | {name: fitting(name, values, log=log_y) for name, values in up.items()}
+        for name, column, low, high in ((view.x, "x", "x_low", "x_high"), (view.y, "y", "low", "high")):
+            marks.setdefault(name, []).extend(row[column] for row in found)
+            ends.setdefault(name, []).extend(_known(found, (low, high)))
+        marks[view.y].extend(row["y"] for row in level)
+    logs = dict.fromkeys([view.y for view in views], log_y) | dict.fromkeys([view.x for view in views], log_x)
+    return {name: by_marks(name, marks[name], ends[name], log=logs[name]) for name in marks}
+
+
+def _known(rows: list[Row], names: tuple[str, str]) -> list[float]:
+    return [row[name] for row in rows for name in names if row[name] is not None]
+
+
+def _any_cut(views: list[View], points: list[list[Row]], domains: Domains) -> bool:
+    """Whether some interval reaches beyond its axes."""
+    return any(
+        is_cut(domains[view.x], _known(found, ("x_low", "x_high"))) or is_cut(domains[view.y], _known(found, ("low", "high")))
+        for view, found in zip(views, points, strict=True)
+    )
 
 
 def _columns(x: str | list[str], y: str | list[str], along: str) -> dict[str, str]:
@@ -175,10 +190,11 @@ def _layers(view: View, axes: _Axes, series: Series, level: list[Row], points: l
     ]
 
 
-def _note(rows: list[Row], along: str, band: Band, centre: Centre) -> str:
+def _note(rows: list[Row], along: str, band: Band, centre: Centre, *more: str) -> str:
     seeds, words = band_words(band, centre, [row["seeds"] for row in rows])
     said = f"Marks are values of the {column_title(along)}, joined in their order"
-    return f"{said}; the {centre} over {seeds}{f', crosses: {words}' if words else ''}." if seeds else f"{said}."
+    first = f"{said}; the {centre} over {seeds}{f', crosses: {words}' if words else ''}." if seeds else f"{said}."
+    return " ".join(filter(None, [first, *more]))
 
 
 def _in_words(rows: list[Row]) -> str:
