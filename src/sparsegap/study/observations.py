@@ -242,7 +242,7 @@ def _varying_alike(a: list[Row], b: list[Row] | None, table: Table) -> list[str]
 
 
 def _not_chosen(sides: Sequence[list[Row]], table: Table, columns: Sequence[str]) -> list[str]:
-    """The columns but those that a run chose by validation: rows have other values than their trials were given, and nothing runs over them."""
+    """The columns but those that a run chose by validation: rows have other values than trials were given, and nothing runs over them."""
     places = {_key(row, PLACE) for side in sides for row in side}
     overridden = {name for place in places for name in table.overridden.get(place, ())}
     names = list(columns)

@@ -123,15 +123,11 @@ def _notes(claim: Claim, verdict: Verdict, family: int) -> Iterator[str]:
         return
     if verdict.exact_least is not None and verdict.exact_p is not None:
         yield _exact(verdict)
-    if verdict.status == "not shown" and verdict.detectable is not None:
+    if verdict.alone == "not shown" and verdict.detectable is not None:
         yield _power(claim, verdict)
-    if _rests_on_p(verdict) and verdict.p_corrected is not None and verdict.p_corrected >= ALPHA:
-        yield f"It does not survive the correction for {family} claims."
-
-
-def _rests_on_p(verdict: Verdict) -> bool:
-    """An equivalence has a p that confirms it and none that refutes it."""
-    return verdict.status == "confirmed" or (verdict.status == "refuted" and verdict.kind != "equivalent")
+    if verdict.alone != verdict.status:
+        would = "confirm" if verdict.alone == "confirmed" else "refute"
+        yield f"By itself the interval would {would} it; it does not survive the correction for {family} claims."
 
 
 def _power(claim: Claim, verdict: Verdict) -> str:
@@ -145,5 +141,5 @@ def _exact(verdict: Verdict) -> str:
     least, p = verdict.exact_least or 0.0, verdict.exact_p or 0.0
     if least <= ALPHA:
         return f"Exact p = {significant(p)}."
-    trust = "" if verdict.status == "not shown" else ": the interval trusts that scatter is normal"
+    trust = "" if verdict.alone == "not shown" else ": the interval trusts that scatter is normal"
     return f"So few runs cannot give p < .05 in an exact test, whose least is {figure_words(least)}{trust}."

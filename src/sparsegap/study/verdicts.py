@@ -1,7 +1,8 @@
 """Whether the rows of a study bear out its claims: confirmed, refuted or not shown, with interval, p, effect and power.
 
 The rule of all kinds: confirmed where the interval lies wholly on the claimed side of the claim's threshold, refuted where it lies wholly
-on the other side, else not shown. Intervals are Student's over seeds, since runs are few; what an exact test can say stands beside.
+on the other side, each only if p, corrected for all claims of the study, is below .05; else not shown. Intervals are Student's over seeds,
+since runs are few; what an exact test can say stands beside.
 Formulas and their reasons: docs/statistics.md.
 """
 
@@ -33,11 +34,12 @@ class Verdict:
     where there is no b, or the slope of a trend (factors where the claim is one of ratios), with its 95 % interval (90 % for "equivalent",
     the range of a new run for "about").
     n: runs, pairs of them, of the smaller side, or slopes. design: "paired", "unpaired", "one side", "slopes" (one a seed) or "points".
-    p: two-sided t test against the threshold ("equivalent": the larger of two one-sided ones); p_corrected: Holm's over all claims of the
-    study but "about". exact_p, exact_least: sign flips or permuted labels, and the least that so few runs can reach. effect in standard
-    deviations, called effect_name. detectable: the distance from the threshold that so many runs find in 80 % of cases, in units of the
-    metric; needed: runs to find the distance seen. None, where there is no such number. ratio: whether the figures are
-    factors. sentence: all of it for people.
+    alone: the status by the interval alone. p: two-sided t test against the threshold ("equivalent": the larger of two one-sided ones, or
+    of being beyond the margin where the interval is); p_corrected: Benjamini and Hochberg's over all claims of the study but "about", so
+    that of those called confirmed or refuted a share of .05 at most is expected to be wrong. exact_p, exact_least: sign flips or permuted
+    labels, and the least that so few runs can reach. effect in standard deviations, called effect_name. detectable: the distance from the
+    threshold that so many runs find in 80 % of cases, in units of the metric; needed: runs to find the distance seen. None, where there is
+    no such number. ratio: whether the figures are factors. sentence: all of it for people.
     """
 
     says: str
@@ -54,6 +56,7 @@ class Verdict:
     design: str = ""
     p: float | None = None
     p_corrected: float | None = None
+    alone: Status = "not shown"
     exact_p: float | None = None
     exact_least: float | None = None
     effect: float | None = None
@@ -67,10 +70,16 @@ def verdicts(claims: Sequence[Claim], records: Records) -> list[Verdict]:
     """Every claim judged at each of its places, in order; p corrected over all of them. Never raises for rows that are missing."""
     table = Table.of(records)
     found = [(claim, verdict) for claim in claims for verdict in _of_claim(claim, table)]
-    corrected = statistics.holm([None if claim.kind == "about" else verdict.p for claim, verdict in found])
+    corrected = statistics.benjamini_hochberg([None if claim.kind == "about" else verdict.p for claim, verdict in found])
     family = sum(p is not None for p in corrected)
-    full = [(claim, replace(_in_units(claim, verdict), p_corrected=p)) for (claim, verdict), p in zip(found, corrected, strict=True)]
+    full = [(claim, _among(_in_units(claim, verdict), p)) for (claim, verdict), p in zip(found, corrected, strict=True)]
     return [verdict if verdict.sentence else replace(verdict, sentence=sentence(claim, verdict, family)) for claim, verdict in full]
+
+
+def _among(verdict: Verdict, p: float | None) -> Verdict:
+    """The verdict among all others: what does not survive the correction is not shown."""
+    status: Status = "not shown" if p is not None and p >= ALPHA else verdict.status
+    return replace(verdict, p_corrected=p, alone=verdict.status, status=status)
 
 
 def _in_units(claim: Claim, verdict: Verdict) -> Verdict:
@@ -134,9 +143,16 @@ def _equivalent(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict
         inside = centre - margin < low and high < centre + margin
         outside = high <= centre - margin or low >= centre + margin
         status = "confirmed" if inside else "refuted" if outside else "not shown"
-    p = replace(estimate, value=estimate.value - centre).equivalence(margin)
+    away = replace(estimate, value=estimate.value - centre)
+    p = _beyond(away, margin) if status == "refuted" else away.equivalence(margin)
     described = replace(_described(seen, centre), test=None)
     return _verdict(claim, place, status, estimate, described, low=interval.low, high=interval.high, p=p)
+
+
+def _beyond(away: Estimate, margin: float) -> float | None:
+    """One-sided p of lying beyond the nearer edge of the margin, which is below .05 where the 90 % interval lies outside."""
+    p = away.p(margin if away.value > 0 else -margin)
+    return None if p is None else p / 2
 
 
 def _about(claim: Claim, table: Table, place: Mapping[str, Any]) -> Verdict:
