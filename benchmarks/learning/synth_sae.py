@@ -37,11 +37,11 @@ from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Encoder
 from sparsegap.learning.learner import Batch, Task
-from sparsegap.solving.path import lasso_path
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.recovery import recovery
 from sparsegap.registry import member
 from sparsegap.solve import solve
+from sparsegap.solving.path import lasso_path
 from sparsegap.source import Sample
 
 CALIBRATION = 4096  # rows of the stream on which penalties and cuts are set, never the held-out ones
