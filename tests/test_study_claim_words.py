@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.judging import SAE, SC, claim
+from tests.judging import BETTER, SAE, SC, claim
 
+from sparsegap.study.records import Records
 from sparsegap.study.verdict_words import sentence
-from sparsegap.study.verdicts import Verdict
+from sparsegap.study.verdicts import Verdict, verdicts
 
 
 @pytest.mark.parametrize(("more", "says"), [
@@ -67,3 +68,9 @@ def test_columns_that_a_claim_needs() -> None:
     which = claim(b={"method": "sae", "hidden": 3}, at={"step": 5}, each=["size"])
     assert which.columns == ["score", "method", "hidden", "step", "size"]
     assert which.each == ["variant", "size"]
+
+
+def test_a_verdict_at_one_place_names_that_place_and_not_all() -> None:
+    found = [row | {"atoms": atoms} for row in BETTER for atoms in (16, 64)]
+    each = verdicts([claim(b=SAE, a={**SC, "atoms": [16, 64]}, each=["variant", "atoms"])], Records(found))
+    assert [one.sentence.partition(" is ")[0] for one in each] == ["Score of sparse coding (N = 16)", "Score of sparse coding (N = 64)"]

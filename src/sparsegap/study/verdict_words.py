@@ -19,8 +19,16 @@ RUNS = {"paired": "pair by seed", "unpaired": "run a side", "one side": "run", "
 
 def sentence(claim: Claim, verdict: Verdict, family: int) -> str:
     """What was seen with its evidence in brackets, then what has to be known beside it. `family`: claims that p was corrected for."""
+    claim = _narrowed(claim, verdict)
     evidence = "; ".join(_evidence(claim, verdict, family))
     return " ".join([capital(f"{_seen(claim, verdict)} ({evidence}){_claimed(claim, verdict)}."), *_notes(claim, verdict, family)])
+
+
+def _narrowed(claim: Claim, verdict: Verdict) -> Claim:
+    """The claim at the place of the verdict: of a list of values the one that goes there."""
+    a, b = ({name: verdict.where.get(name, value) if isinstance(value, list) else value for name, value in side.items()} if side else side
+            for side in (claim.a, claim.b))
+    return claim.model_copy(update={"a": a, "b": b})
 
 
 def capital(words: str) -> str:
