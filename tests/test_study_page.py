@@ -121,7 +121,7 @@ def test_many_verdicts_of_a_claim_are_a_table_with_a_column_a_variant() -> None:
     assert claim.variants == ["faithful", "corrected"]
     assert [(value, [each is not None and each.sentence for each in cells]) for value, cells in claim.table][1] == (
         "K = 2", ["Sentence faithful 2.", "Sentence corrected 2."])
-    assert claims_shown(judged[:6])[0].table == []
+    assert claims_shown(judged[:3])[0].table == []
     assert claims_shown([*judged, judged[0]])[0].table == []  # no verdict is dropped
 
 

@@ -16,7 +16,7 @@ from sparsegap.study.verdict_words import figure_words
 from sparsegap.study.verdicts import Verdict
 
 STATUSES = ("confirmed", "refuted", "not shown")
-MOST_BLOCKS = 6  # verdicts of a claim that each have a block of their own; more go into a table
+MOST_BLOCKS = 3  # verdicts of a claim that each have a block of their own; more go into a table
 MOST_ABREAST = 3  # blocks
 DIFFERENCES = ("paired", "unpaired", "slopes", "points")  # designs whose figure has a sign
 
