@@ -111,6 +111,9 @@ def light(token: str) -> str:
     return TOKENS[token][0]
 
 
+HALO: dict[str, Any] = {"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}  # of text, so that lines end before it
+
+
 def token(method: str) -> str:
     """The token of a method's colour: the same in every figure, also for a name that nobody listed.
 
@@ -247,7 +250,7 @@ def labels(x: alt.X, y: alt.Y, text: str, *, align: str, dx: float, dy: float,
     """Text beside points, with a halo in the colour of the page so that lines behind it do not disturb."""
     base = alt.Chart() if source is None else source
     side: Literal["left", "right"] = "right" if align == "right" else "left"
-    halo = base.mark_text(align=side, dx=dx, dy=dy, stroke=light("surface"), strokeWidth=4, strokeJoin="round")
+    halo = base.mark_text(align=side, dx=dx, dy=dy, **HALO)
     return [mark.encode(x=x, y=y, text=f"{text}:N") for mark in (halo, base.mark_text(align=side, dx=dx, dy=dy))]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from sparsegap.charts import SMALL, Row, data, light
+from sparsegap.charts import HALO, SMALL, Row, data, light
 from sparsegap.drawing.series import Series
 from sparsegap.number_formats import fixed
 
@@ -59,11 +59,11 @@ def layers(levels: Sequence[Row], points: Sequence[Row], x: alt.X, y: alt.Y, ser
         return [line.encode(x=x, y=y, stroke=series.stroke(), detail="method:N")]
     right, above = _freest(level, points, x["scale"], y["scale"])
     row = alt.Chart(data([{"y": level, "words": words(level)}]))
-    grounds: tuple[dict[str, Any], ...] = ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {"color": light("muted")})
+    inks: tuple[dict[str, Any], ...] = (HALO, {"color": light("muted")})
     text: dict[str, Any] = {"align": "right" if right else "left", "dx": -4 if right else 4, "dy": -7 if above else 9, "fontSize": SMALL}
     return [
         row.mark_rule(strokeDash=DOTTED, strokeWidth=1.5, color=light("muted")).encode(y=y),
-        *(row.mark_text(**text, **ground).encode(x=alt.value("width" if right else 0), y=y, text="words:N") for ground in grounds),
+        *(row.mark_text(**text, **ink).encode(x=alt.value("width" if right else 0), y=y, text="words:N") for ink in inks),
     ]
 
 

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 
 from sparsegap.break_even import cheapest, total_cost
-from sparsegap.charts import SMALL, data, light
+from sparsegap.charts import HALO, SMALL, data, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
 from sparsegap.drawing.lumping import lumped, lumped_words
@@ -53,9 +53,8 @@ def break_even(
 
     The pale band follows the cheapest method, and a point marks where another takes its place, at (Δ train)/(Δ inference). Several columns
     in `train` and `inference` are ledgers, pair by pair, named by `ledgers`, with a panel each. quality: what the methods come to, in the
-    table: the cheapest is not the best. samples: the ends of the axis, by default from 1 to where answers cost all methods more
-    than training. Costs are means over
-    seeds. Raises InputError where the ledgers are not pairs.
+    table: the cheapest is not the best. samples: the ends of the axis, by default from 1 to where answers cost all methods more than
+    training. Costs are means over seeds. Raises InputError where the ledgers are not pairs.
     """
     pairs = _pairs(as_list(train), as_list(inference), ledgers)
     wanted = at_end(records, chosen(records, where, [*as_list(train), *as_list(inference)]), at)
@@ -199,11 +198,10 @@ def _changes(rows: list[Row], series: Series, x: alt.X, y: alt.Y) -> list[Any]:
     """A point where a method becomes the cheapest, in its colour, with the number of samples below it."""
     marks = alt.Chart(data([row | {"x": row["from"], "y": row["cost"]} for row in rows]))
     tooltip = [alt.Tooltip("name:N", title="cheapest from here"), alt.Tooltip("mark:N", title="samples")]
-    grounds: tuple[dict[str, Any], ...] = ({"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}, {})
     text: dict[str, Any] = {"align": "left", "baseline": "top", "dx": 5, "dy": 7, "fontSize": SMALL, "fontWeight": 600}
     return [
         marks.mark_point(filled=True, size=75, opacity=1).encode(x=x, y=y, fill=series.fill(), tooltip=tooltip),
-        *(marks.mark_text(**text, **ground).encode(x=x, y=y, text="mark:N") for ground in grounds),
+        *(marks.mark_text(**text, **ground).encode(x=x, y=y, text="mark:N") for ground in (HALO, {})),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import altair as alt
 
 from sparsegap.break_even import frontier
-from sparsegap.charts import SMALL, is_listed, light
+from sparsegap.charts import HALO, SMALL, is_listed, light
 from sparsegap.drawing import panels
 from sparsegap.drawing.axes import extent, quantitative
 from sparsegap.drawing.lumping import lumped
@@ -25,7 +25,6 @@ NARROW, HALF, ALONE = 210, 250, 330  # the least width of a panel: of three in a
 LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "value_error", "largest_error", "seconds")
 MARKS = ("circle", "square", "triangle-up", "diamond")
 STACK, NEAR, BESIDE = 4, 12, 10  # marks that make a stack; pixels between the first and the last of them, and to their names
-HALO: dict[str, Any] = {"stroke": light("surface"), "strokeWidth": 4, "strokeJoin": "round"}  # of a name, so that lines end before it
 FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, those that nothing cheaper equals, and others where there is room
 
 
