@@ -96,7 +96,19 @@ def test_rounding_leaves_no_figure_and_no_margin() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
-def test_rounding_is_no_trend(seeds: int) -> None:
-    found = [row | {"score": 0.1 + 0.2 if row["hidden"] > 32 else 0.3} for row in widths(0.0, seeds)]
-    verdict = judge(claim("trend", x="hidden"), found)
-    assert (verdict.status, verdict.estimate, verdict.effect) == ("not shown", 0.0, None)
+@pytest.mark.parametrize(("ratio", "low", "high"), [(False, 0.3, 0.1 + 0.2), (True, 1.0, np.nextafter(1.0, 2.0))])
+def test_rounding_is_no_trend(seeds: int, ratio: bool, low: float, high: float) -> None:
+    found = [row | {"score": high if row["hidden"] > 32 else low} for row in widths(0.0, seeds)]
+    verdict = judge(claim("trend", x="hidden", ratio=ratio), found)
+    assert (verdict.status, verdict.estimate, verdict.effect) == ("not shown", 1.0 if ratio else 0.0, None)
+
+
+def test_rounding_beside_one_is_no_ratio() -> None:
+    """There logarithms are as small as their rounding: it is that of the values, not of the logarithms."""
+    found = rows({"sc": np.nextafter(1.0, 2.0), "sae": 1.0})
+    assert judge(claim(b=SAE, ratio=True), found).status == "not shown"
+
+
+def test_rounding_is_that_of_the_larger_side() -> None:
+    found = rows({"sc": 0.0, "sae": 0.1 + 0.2})
+    assert judge(claim("about", b=SAE, value=-0.3), found).status == "confirmed"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.judging import BETTER, CURVES, LUCK, NOISE, SAE, SC, claim, curve, judge
+from tests.judging import BETTER, CURVES, LUCK, NOISE, SAE, SC, claim, curve, judge, rows
 
 from sparsegap.study.records import Records
 from sparsegap.study.verdicts import verdicts
@@ -143,8 +143,8 @@ def test_what_a_run_chose_by_validation_is_no_setting(given: dict[str, float]) -
     chosen = {("sc", 16): 0.01, ("sc", 64): 0.03, ("sae", 16): 0.03, ("sae", 64): 0.01}
     found = [row | {"atoms": atoms, "l1": chosen[row["method"], atoms], "score": row["score"] + (atoms == 64) * (row["method"] == "sc")}
              for row in BETTER for atoms in (16, 64)]
-    trials = [{"variant": "faithful", "options": {"method": method, "atoms": atoms, "l1": given[method]}, "overridden": ["l1"]}
-              for method, atoms in chosen]
+    trials = [{"variant": "faithful", "options": {"method": method, "atoms": atoms, "l1": given[method]},
+               "overridden": ["l1"] if l1 != given[method] else []} for (method, atoms), l1 in chosen.items()]
     (verdict,) = verdicts([claim(b=SAE)], Records(found, trials=trials))
     assert (verdict.status, verdict.n, verdict.units) == ("confirmed", 5, 2)
     assert verdict.estimate == pytest.approx(0.6)
@@ -158,10 +158,39 @@ def test_a_side_that_lacks_a_trial_is_not_judged_by_the_others(kind: dict[str, A
     (verdict,) = verdicts([claim(**kind)], Records(found, trials=trials, absent=[absent]))
     told = "1 trial with method sparse coding, variant faithful failed or was not run yet."
     assert (verdict.status, verdict.sentence) == ("not shown", told)
-    others = [absent | {"method": "mlp"}, absent | {"experiment": "another"}]
     small = claim(a=SC | {"atoms": 16}, b=SAE | {"atoms": 16})
-    (whole,) = verdicts([small], Records(found, trials=trials, absent=[absent, *others]))
+    (whole,) = verdicts([small], Records(found, trials=trials, absent=[absent]))
     assert whole.status == "confirmed"
+
+
+@pytest.mark.parametrize("other", [{"method": "mlp"}, {"experiment": "another"}, {"variant": "corrected"}, {"size": "large"}])
+def test_a_side_does_not_lack_what_is_none_of_its_trials(other: dict[str, Any]) -> None:
+    """Also where only the trial that was not run has the column as an option, and rows have it as what they measured."""
+    found = [row | {"experiment": "e", "size": "small"} for row in BETTER]
+    absent = {"method": "sc", "variant": "faithful", "experiment": "e", "size": "small"}
+    both = claim(a=SC | {"size": "small"}, b=SAE | {"size": "small"}), Records(found, trials=[{"options": {"method": "sc"}}], absent=[absent])
+    assert "1 trial with" in verdicts([both[0]], both[1])[0].sentence
+    assert verdicts([both[0]], Records(found, trials=both[1].trials, absent=[absent | other]))[0].status == "confirmed"
+
+
+def test_a_trial_without_a_label_is_one_whose_label_is_none() -> None:
+    found = [row | {"experiment": "e"} | ({"size": "large"} if row["seed"] > 3 else {}) for row in BETTER]
+    absent = {"method": "sc", "variant": "faithful", "experiment": "e"}
+    trials = [{"options": {"method": "sc"}, "labels": {"size": "large"}}]
+    (verdict,) = verdicts([claim(a=SC | {"size": "none"}, b=SAE | {"size": "none"})], Records(found, trials=trials, absent=[absent]))
+    assert "1 trial with method sparse coding, no size failed or was not run yet." in verdict.sentence.replace(", variant faithful", "")
+
+
+def test_what_runs_along_a_path_is_a_setting_although_rows_have_other_values_of_it_than_trials_were_given() -> None:
+    found = [row | {"l1": l1, "score": row["score"] + l1} for row in BETTER for l1 in (0.1, 1.0)]
+    trials = [{"variant": "faithful", "options": {"method": method, "l1": 0.1}, "overridden": ["l1"]} for method in ("sc", "sae")]
+    (verdict,) = verdicts([claim(b=SAE)], Records(found, trials=trials))
+    assert (verdict.status, verdict.units) == ("confirmed", 2)
+
+
+def test_of_very_many_values_some_are_named() -> None:
+    (verdict,) = verdicts([claim(a={"seed": 99}, value=0.0)], Records(rows({"sc": np.zeros(15)})))
+    assert verdict.sentence.endswith("seed = 10, seed = 11 and 3 more.")
 
 
 def test_settings_without_overlap() -> None:

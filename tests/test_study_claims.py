@@ -131,6 +131,8 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     assert judge(claim("equivalent", b=SAE, margin=edge * 0.999), close).status == "not shown"
     far = judge(claim("equivalent", b=SAE, margin=0.05), BETTER)
     assert far.status == "refuted" and "does not survive" not in far.sentence
+    below = judge(claim("equivalent", a=SAE, b=SC, margin=0.05), BETTER)
+    assert (far.p, below.p) == pytest.approx((stats.ttest_1samp(0.1 + NOISE, 0.05, alternative="greater").pvalue,) * 2)
     assert judge(claim("equivalent", value=0.7, margin=0.05), BETTER).status == "confirmed"
     assert judge(claim("equivalent", value=0.9, margin=0.05), BETTER).status == "refuted"
 

@@ -110,7 +110,7 @@ class Table:
         names = {*PLACE, *self.given, *(name for each in self.absent for name in each)}
         known = {name: value for name, value in wanted.items() if name in names}
         experiments = {self.rows[i].get("experiment") for i in met}
-        return sum(each.get("experiment") in experiments and known.keys() <= each.keys() and matches(each, known) for each in self.absent)
+        return sum(each.get("experiment") in experiments and matches(each, known) for each in self.absent)
 
     @cached_property
     def curve(self) -> list[int]:
