@@ -14,7 +14,7 @@ from sparsegap.experiments import decomposition as two_by_two
 from sparsegap.experiments import warm_starts as warm
 from sparsegap.experiments.decomposition import decomposition
 from sparsegap.experiments.warm_starts import reaches, warm_starts
-from sparsegap.scenarios import Lesson, active_of, learn, matched_lasso, of_seed
+from sparsegap.scenarios import Lesson, active_of, learn, matched_lasso, of_seed, size_of
 from sparsegap.solve import solve
 from sparsegap.source import Sample
 
@@ -147,3 +147,31 @@ def test_a_lesson_is_read_for_its_scenario() -> None:
     untouched = learn(truth, Lesson("topk", 3), "truth", 0)
     assert untouched.dictionary is truth.dictionary and untouched.encoder is None and untouched.flops == 0
     assert isinstance(truth.test(3), Sample)
+
+
+def test_what_is_learned_in_each_scenario() -> None:
+    truth = of_seed(TOY, 0)
+    made = learn(truth, Lesson("topk", 2.6, atoms=20, steps=4, batch=64), "learned", 0)
+    assert (made.dictionary.n_atoms, made.samples, getattr(made.encoder, "k", None)) == (20, 4 * 64, 3)
+    longer = learn(truth, Lesson("topk", 3, atoms=20, steps=12, batch=64), "learned", 0)
+    assert longer.flops == pytest.approx(3 * made.flops, rel=0.2)
+    for scenario in ("known", "distilled", "supervised"):
+        found = learn(truth, Lesson("topk", 3, steps=2, batch=64), scenario, 0)  # type: ignore[arg-type]
+        assert torch.equal(found.dictionary.atoms, truth.dictionary.atoms) and found.encoder is not None and found.flops > 0
+    assert learn(truth, Lesson("online", 3, steps=2, batch=64), "learned", 0).encoder is None
+
+
+def test_a_seed_is_that_of_the_source() -> None:
+    one, again, other = (of_seed(TOY, seed).dictionary.atoms for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    assert size_of(TOY) == (16, 8)
+    with pytest.raises(InputError, match="of active atoms: say k"):
+        active_of(of_seed(TOY, 0), TOY, 0.0)
+
+
+def test_the_penalty_is_set_by_samples_that_nobody_learns_from_or_is_judged_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, asked = of_seed(TOY, 0), []
+    true_batch = type(truth).batch
+    monkeypatch.setattr(type(truth), "batch", lambda self, number, size: asked.append(number * size) or true_batch(self, number, size))
+    matched_lasso(truth, 3)
+    assert asked and min(asked) >= 1 << 30

@@ -17,6 +17,7 @@ def test_trends_have_one_slope_a_seed() -> None:
     assert judge(claim("trend", x="hidden", direction="down"), widths(0.02)).status == "refuted"
     down = judge(claim("trend", x="hidden", direction="down", margin=0.01), widths(-0.02))
     assert down.status == "confirmed" and "falls by 0.0185" in down.sentence
+    assert judge(claim("trend", x="hidden", direction="down", margin=0.03), widths(-0.02)).status == "refuted"
     assert judge(claim("trend", x="hidden", margin=0.0214), widths(0.02)).status == "not shown"
     gap = judge(claim("trend", x="hidden", b=SAE), widths(0.02))
     assert gap.estimate == pytest.approx(0.01075)
@@ -66,3 +67,9 @@ def test_trend_along_the_steps_of_a_curve() -> None:
     assert verdict.estimate == pytest.approx((0.5 - 0.1) / 100)
     refused = judge(claim("trend", x="step"), CURVES)
     assert refused.status == "not shown" and "log = false" in refused.sentence
+
+
+def test_a_slope_over_large_numbers_is_small_and_no_rounding() -> None:
+    found = [row | {"flops": 1e12 * row["hidden"]} for row in widths(0.02)]
+    verdict = judge(claim("trend", x="flops", log=False), found)
+    assert verdict.status == "confirmed" and 0 < verdict.estimate < 1e-12  # type: ignore[operator]

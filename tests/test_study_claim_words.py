@@ -54,6 +54,7 @@ def test_a_claim_is_said_as_people_say_it(more: dict[str, Any], says: str) -> No
         ({"kind": "about", "value": 1.0, "margin": 0.1}, "takes no margin"),
         ({"b": SAE, "ratio": True, "margin": 0.5}, "a factor where ratio is true"),
         ({"value": -1.0, "ratio": True}, "above 0 where ratio is true"),
+        ({"kind": "about", "low": -1.0, "high": 1.0, "ratio": True}, "above 0 where ratio is true"),
         ({"kind": "trend"}, "needs x"),
         ({"kind": "bigger"}, "'greater', 'about', 'equivalent' or 'trend'"),
         ({"b": SAE, "wether": 1}, "Extra inputs"),

@@ -97,6 +97,13 @@ def test_one_run_and_equal_runs() -> None:
     assert "It is the same in all 5 pairs by seed." in same.sentence
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_exact_test_and_effect_are_against_the_threshold(paired: bool) -> None:
+    """A difference of .1 is no more than the .1 that is claimed, however sure it is."""
+    none, some = (judge(claim(b=SAE, paired=paired, margin=margin), BETTER) for margin in (0.1, 0.0))
+    assert none.exact_p > 0.5 > some.exact_p and abs(none.effect) < 0.5 < some.effect  # type: ignore[operator, arg-type]
+
+
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=2, max_size=7), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_sides_exchanged_and_rows_shuffled(pairs: list[tuple[float, float]], paired: bool) -> None:
@@ -123,7 +130,7 @@ def test_nothing_is_confirmed_more_often_than_it_may() -> None:
 def test_equivalence_is_two_one_sided_tests() -> None:
     close = rows({"sc": 0.6 + LUCK + 4 * NOISE, "sae": 0.6 + LUCK})
     verdict = judge(claim("equivalent", b=SAE, margin=0.02), close)
-    assert verdict.status == "confirmed"
+    assert (verdict.status, verdict.exact_p) == ("confirmed", None)  # an exact test of no difference would speak against the claim
     assert verdict.p == pytest.approx(stats.ttest_1samp(4 * NOISE, 0.02, alternative="less").pvalue)
     assert verdict.high == pytest.approx(stats.ttest_1samp(4 * NOISE, 0).confidence_interval(0.9).high)
     edge = verdict.high or 0.0
@@ -143,7 +150,7 @@ def test_about_is_where_a_new_run_falls() -> None:
     found = rows({"sae": values})
     for value, status in ((values.mean() + 0.99 * half, "confirmed"), (values.mean() - 1.01 * half, "refuted")):
         verdict = judge(claim("about", a=SAE, value=value), found)
-        assert (verdict.status, verdict.high) == (status, pytest.approx(values.mean() + half))
+        assert (verdict.status, verdict.high, verdict.exact_p) == (status, pytest.approx(values.mean() + half), None)
         assert (verdict.p < 0.05) == (status == "refuted")  # type: ignore[operator]
     assert judge(claim("about", b=SAE, value=0.1), BETTER).status == "confirmed"
     assert judge(claim("about", b=SAE, value=0.2), BETTER).status == "refuted"
@@ -182,6 +189,9 @@ def test_what_does_not_survive_correction_says_so() -> None:
     others = [claim(b=SAE, margin=0.001 * number) for number in range(30, 49)]  # of the same rows, and none of them near the truth
     among = verdicts([claim(b=SAE), *others], Records(weak))[0]
     assert (alone.status, alone.alone, among.status, among.alone) == ("confirmed", "confirmed", "not shown", "confirmed")
-    assert "does not survive" not in alone.sentence
+    assert "does not survive" not in alone.sentence and "corrected for" not in alone.sentence
     assert "By itself the interval would confirm it; it does not survive the correction for 20 claims." in among.sentence
+    assert "in 80 % of cases" not in among.sentence  # so many runs did find it
     assert among.p < 0.05 <= among.p_corrected  # type: ignore[operator]
+    against = verdicts([claim(a=SAE, b=SC), *others], Records(weak))[0]
+    assert (against.status, against.alone) == ("not shown", "refuted") and "the interval would refute it" in against.sentence
