@@ -12,6 +12,7 @@ from tests.study_records import penalised, trained
 
 from sparsegap import charts
 from sparsegap.drawing.axes import fitting
+from sparsegap.drawing.panels import sized
 from sparsegap.drawing.rows import paper_value
 from sparsegap.drawing.still import rows_of
 from sparsegap.drawing.summaries import thinned
@@ -143,3 +144,22 @@ def test_paths_follow_the_penalty() -> None:
     assert [row["along"] for row in rows] == [0.01, 0.1, 1.0]
     assert rows[2]["x"] == pytest.approx(4.0)
     assert rows[2]["y"] == pytest.approx(0.021)
+
+
+def test_an_interval_below_zero_ends_at_the_foot_of_a_logarithmic_axis() -> None:
+    rows = [{"variant": "none", "method": "sae", "seed": seed, "step": step, "gap": 10.0**-step * (100.0 if seed == 2 else 1.0)}
+            for seed in range(3) for step in (1, 2, 3)]  # fmt: skip
+    spec = spec_of("curves", Records(rows), y="gap", log_y=True)
+    assert min(row["low"] for row in rows_of(spec)) < 0
+    area = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "area")
+    (foot, _), (_, lifted) = (spec["layer"][0]["encoding"]["y"]["scale"]["domain"], area["transform"])
+    assert foot > 0
+    assert lifted == {"calculate": f"max(datum.low, {foot!r})", "as": "low"}
+    assert "cut" in spec["usermeta"]["note"]
+    assert not any("transform" in layer and layer["mark"]["type"] == "area" for layer in spec_of("curves", Records(rows), y="gap")["layer"])
+
+
+def test_three_panels_stand_in_one_row() -> None:
+    rows = [row | {"block": block} for block in ("one", "two", "three") for row in trained(["sae", "sc"]).where(variant="faithful").rows]
+    spec = spec_of("curves", Records(rows), y="latent_mcc", panel="block")
+    assert [sized(spec, width)["columns"] for width in (358, 642, 1000)] == [1, 3, 3]

@@ -151,3 +151,14 @@ def test_a_histogram_counts_every_value_once() -> None:
     rows = lines(spec_of("histogram"), "sae")
     assert sum(row["count"] for row in rows) == 6
     assert sum(row["share"] for row in rows) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_long_names_of_groups_stand_in_the_plot_and_panels_are_as_wide_as_their_names_need() -> None:
+    rows = [{"variant": "none", "method": "sae", "level": level, "block": block, "seed": 0, "latent_mcc": 0.5}
+            for level in ("1,000 / 200 / 20, TopK SAE", "short") for block in ("one", "two")]  # fmt: skip
+    brief = [row | {"level": row["block"]} for row in rows]
+    long, short = (spec_of("dots", Records(each), group="level", panel="block") for each in (rows, brief))
+    assert '"align": "left", "baseline": "middle", "dx": 4' in json.dumps(long, sort_keys=True)
+    assert '"align": "left", "baseline": "middle", "dx": 4' not in json.dumps(short, sort_keys=True)
+    named = spec_of("dots", Records([row | {"method": "a dictionary learned online"} for row in rows]), group="level", panel="block")
+    assert named["usermeta"]["panels"]["least"] > 100 + long["usermeta"]["panels"]["least"]

@@ -9,11 +9,12 @@ from tests.figure_specs import spec_of
 from tests.study_records import trained
 
 from sparsegap import charts
-from sparsegap.drawing.axes import log_ticks
+from sparsegap.drawing.axes import log_ticks, powers
 from sparsegap.drawing.panels import abreast, even, sized
 from sparsegap.drawing.series import dashes, told_apart
-from sparsegap.drawing.still import drawn_width, rows_of, svg
+from sparsegap.drawing.still import PAGE, PIXELS_PER_MM, drawn_height, drawn_width, rows_of, svg
 from sparsegap.drawing.summaries import per_seed, spread
+from sparsegap.drawing.titles import lines
 from sparsegap.label_places import PLACES, _box, _meet, apart, places
 from sparsegap.study.records import Records
 
@@ -88,6 +89,24 @@ def test_log_ticks() -> None:
     assert log_ticks(22_000.0, 28_500.0) == [22_000.0, 24_000.0, 26_000.0, 28_000.0]  # no 1, 2 or 5 is in it
     for factor in (1.02, 1.1, 1.5, 2.5, 4.0, 9.0):
         assert len(log_ticks(3.0, 3.0 * factor)) > 1, factor
+
+
+def test_many_decades_have_few_ticks() -> None:
+    assert log_ticks(5e-10, 20.0) == [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
+    assert powers([1e-8, 1e-6, 1.0, 20.0]).startswith('["1e-8", "1e-6", "1", "20"]')
+
+
+def test_titles_are_as_wide_as_their_panel() -> None:
+    assert lines("sparse coding, corrected", 96, 6.8) == ["sparse coding,", "corrected"]
+    assert lines("sparse coding, corrected", 240, 6.8) == "sparse coding, corrected"
+    assert lines("unbreakable title", 20, 6.8) == ["unbreakable", "title"]
+
+
+def test_panels_of_one_column_stand_abreast_where_they_would_be_taller_than_a_page() -> None:
+    rows = [row | {"block": block} for block in ("one", "another") for row in trained(["sae", "sc"]).rows]
+    drawn = svg(spec_of("curves", Records(rows), y="latent_mcc", panel=["block", "variant"]), 321)
+    assert drawn_height(drawn) <= PAGE * PIXELS_PER_MM
+    assert drawn_width(drawn) == pytest.approx(321, abs=3)
 
 
 def test_names_of_points_at_one_place_do_not_cover_each_other() -> None:

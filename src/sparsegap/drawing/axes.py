@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from math import ceil, floor, log10
 from typing import Any
@@ -13,6 +14,8 @@ from sparsegap.drawing.summaries import is_number
 
 REACH = 0.3  # how far an interval may stretch an axis beyond the marks, as a part of what these span
 CUT = "Intervals that reach beyond the frame are cut."
+MOST_DECADES = 7  # labels of a logarithmic axis
+TINY = 1e-3  # below it an axis' numbers are written as powers of ten, all of them
 
 
 def extent(values: Sequence[float], *, log: bool = False, padding: float = 0.06) -> list[float]:
@@ -57,13 +60,27 @@ def quantitative(
 ) -> Any:
     """A position channel: title from the column, ticks that stay legible, or those given, log where wanted."""
     scale = alt.Scale(type="log", domain=domain, nice=False) if log else alt.Scale(domain=domain, nice=False, zero=False)
-    values: Any = {"values": list(ticks)} if ticks else {"values": log_ticks(*domain)} if log else {}
+    places = list(ticks) if ticks else log_ticks(*domain) if log else []
+    words = powers(places) if log and domain[0] < TINY and not ticks else f"format(datum.value, '{number_format(domain)}')"
+    values: Any = {"values": places} if places else {}
     return channel(
         f"{field}:Q",
         title=column_title(name) + (" (log)" if log else ""),
         scale=scale,
-        axis=alt.Axis(labelExpr=f"format(datum.value, '{number_format(domain)}')", labelOverlap="greedy", **values),
+        axis=alt.Axis(labelExpr=words, labelOverlap="greedy", **values),
     )
+
+
+def powers(ticks: Sequence[float]) -> str:
+    """The expression that labels ticks with powers of ten, as 1e-9 and 1; any other number as it is."""
+    return f"{json.dumps([_power(tick) for tick in ticks])}[indexof({json.dumps(list(ticks))}, datum.value)]"
+
+
+def _power(tick: float) -> str:
+    power = round(log10(tick))
+    if power == 0 or abs(tick / 10.0**power - 1) > 1e-9:
+        return f"{tick:g}"
+    return f"1e{power}"
 
 
 def number_format(domain: list[float]) -> str:
@@ -72,8 +89,10 @@ def number_format(domain: list[float]) -> str:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten within the domain; with the twos and fives between them where there are few, even steps where those are too few."""
-    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    """Powers of ten within the domain, of many every second or third; with the twos and fives between them where there are few, even
+    steps where those are too few."""
+    apart = max(1, ceil(log10(high / low) / MOST_DECADES))
+    decades = [power for power in range(floor(log10(low)), ceil(log10(high)) + 1) if power % apart == 0]
     few = log10(high / low) < 2.5
     ticks = [factor * 10.0**power for power in decades for factor in ((1, 2, 5) if few else (1,))]
     found = [tick for tick in ticks if low <= tick <= high]
@@ -85,6 +104,14 @@ def _linear_ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** floor(log10((high - low) / 3))
     step = power * max(factor for factor in (1, 2, 5) if factor * power <= (high - low) / 2)
     return [float(f"{number * step:.6g}") for number in range(ceil(low / step), floor(high / step) + 1)]
+
+
+def on_axis(chart: Any, low: str, domain: Sequence[float], *, log: bool) -> Any:
+    """A chart of intervals whose lower ends, the column `low`, are lifted onto a logarithmic axis: of zero and below it has no place,
+    and a band would leap to its other end there."""
+    if not log:
+        return chart
+    return chart.transform_filter(f"isValid(datum.{low})").transform_calculate(**{low: f"max(datum.{low}, {domain[0]!r})"})
 
 
 def is_cost(name: str) -> bool:

@@ -9,13 +9,16 @@ import re
 from typing import Any
 
 from sparsegap import charts
-from sparsegap.drawing.panels import sized
+from sparsegap.drawing.panels import AXIS, SPACING, sized
+from sparsegap.drawing.titles import folded
 from sparsegap.errors import InputError
 
 FORMATS = ("svg", "pdf", "png", "json", "csv")
 PIXELS_PER_MM = 96 / 25.4
 TWO_COLUMNS = 170.0  # mm, the width of a page's text; one column is 85
 NARROWEST, WIDEST = 60.0, 1000.0
+PAGE = 235.0  # mm, the height of a page's text
+THINNEST = 75  # pixels, of a panel that stands beside another so that the figure fits onto a page
 
 
 def still(spec: dict[str, Any], kind: str, width: float | None = None) -> bytes:
@@ -44,19 +47,50 @@ def pixels(width: float) -> float:
 
 
 def svg(spec: dict[str, Any], width: float) -> str:
-    """The figure as SVG, `width` pixels wide; what only a pointer can see is left out."""
+    """The figure as SVG, `width` pixels wide; what only a pointer can see is left out.
+
+    Panels one below the other that are taller together than a page stand two abreast where each is wide enough.
+    """
     plain = without_pointing(spec)
-    drawn = _converted(sized(plain, width))
     if "panels" not in spec["usermeta"]:
+        return _converted(sized(plain, width))
+    drawn, _ = _panels(plain, width)
+    closer = _closer(plain, width) if drawn_height(drawn) > PAGE * PIXELS_PER_MM else None
+    if closer is None:
         return drawn
-    first = sized(plain, width)
-    panels = first["concat"][0]["width"] * first["columns"]
-    return _converted(sized(plain, width, overhead=drawn_width(drawn) - panels))
+    abreast, each = _panels(closer, width)
+    return abreast if each >= THINNEST and drawn_width(abreast) <= width + 2 else drawn
+
+
+def _panels(plain: dict[str, Any], width: float) -> tuple[str, int]:
+    """The drawing, and how wide each panel is in it. Drawn twice: only a drawing tells what the axes take."""
+    first = folded(sized(plain, width))
+    taken = drawn_width(_converted(first)) - first["concat"][0]["width"] * first["columns"]
+    final = folded(sized(plain, width, overhead=taken))
+    return _converted(final), final["concat"][0]["width"]
+
+
+def _closer(plain: dict[str, Any], width: float) -> dict[str, Any] | None:
+    """The spec with two panels abreast where only one was, if it has columns for them; else none."""
+    layout = plain["usermeta"]["panels"]
+    if sized(plain, width)["columns"] > 1 or layout["across"] < 2:
+        return None
+    each = (width + SPACING) / 2 - AXIS - 1
+    return plain | {"usermeta": plain["usermeta"] | {"panels": layout | {"least": each}}}
 
 
 def drawn_width(drawn: str) -> float:
     """The width of an SVG."""
-    found = re.search(r'<svg[^>]* width="([\d.]+)"', drawn)
+    return _measure(drawn, "width")
+
+
+def drawn_height(drawn: str) -> float:
+    """The height of an SVG."""
+    return _measure(drawn, "height")
+
+
+def _measure(drawn: str, name: str) -> float:
+    found = re.search(rf'<svg[^>]* {name}="([\d.]+)"', drawn)
     return float(found.group(1)) if found else 0.0
 
 

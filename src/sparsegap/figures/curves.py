@@ -12,7 +12,7 @@ import altair as alt
 from sparsegap.charts import SMALL, data
 from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import extent, fitting, is_cost, is_progress, quantitative
+from sparsegap.drawing.axes import CUT, extent, fitting, is_cost, is_progress, on_axis, quantitative
 from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import LEAST, Look, Panel
@@ -25,7 +25,7 @@ from sparsegap.study.records import Column, Records, Where
 
 POINTS = 80  # of a line; a curve of more logged steps is thinned
 HEIGHT, LETTER = 260, 16  # in pixels
-NARROW = 130  # a panel where three stand side by side
+NARROW, THREE = 130, 150  # a panel where three stand side by side: of three columns, of three values
 MOST_NAMES = 7  # at the ends of lines; more go into a legend
 APART = 3.0  # panels whose steps end further from each other, as a factor, have axes of their own
 CLOSE = 0.045  # of the height: the paper's values nearer than this stand beside each other
@@ -102,12 +102,14 @@ def curves(
         Look(
             title=f"{_and(as_list(y))} against {_and(as_list(x))}",
             description=_in_words(rows, views),
-            note=" ".join(filter(None, [_note(rows, views, marks, band, centre), _differing(views, domains), lumped_words(mixed)])),
+            note=" ".join(filter(None, [
+                _note(rows, views, marks, band, centre), _sunk(rows) if log_y else "", _differing(views, domains), lumped_words(mixed),
+            ])),
             columns=_columns(views) | ({"paper": "the paper"} if any(mark.paper for mark in marks) else {}),
             height=HEIGHT,
-            across=max(len(as_list(x)), 2),
+            across=3 if len(views) == 3 else max(len(as_list(x)), 2),
             grid=len(as_list(x)) > 1,
-            least=NARROW if len(as_list(x)) > 2 else LEAST,
+            least=NARROW if len(as_list(x)) > 2 else THREE if len(views) == 3 else LEAST,
             entries=called if series.legend else (),
         ),
     )
@@ -216,6 +218,11 @@ def _ends_apart(views: list[View], lines: list[list[Row]]) -> set[str]:
     return {name for name, each in ends.items() if max(each) > APART * min(each)}
 
 
+def _sunk(rows: list[Row]) -> str:
+    """That intervals are cut, where one reaches to zero or below, which a logarithm has no place for."""
+    return CUT if any(row["low"] is not None and row["low"] <= 0 for row in rows) else ""
+
+
 def _differing(views: list[View], domains: list[Domain]) -> str:
     ends = {view.x: {domain[0][1] for each, domain in zip(views, domains, strict=True) if each.x == view.x} for view in views}
     differing = [column_title(name) for name, each in ends.items() if len(each) > 1]
@@ -257,7 +264,7 @@ def _layers(view: View, series: Series, marks: Marks, domain: Domain, log_y: boo
     return [
         line,
         *levels.layers(marks.chance, lines, x, y, series),
-        base.mark_area(line=False, clip=True).encode(
+        on_axis(base.mark_area(line=False, clip=True), "low", domain[1], log=log_y).encode(
             x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", fill=series.fill(), opacity=series.opacity(0.16)
         ),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, fill=series.fill()).transform_filter("datum.best"),

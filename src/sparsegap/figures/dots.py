@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import altair as alt
 
-from sparsegap.charts import SMALL, data, light
+from sparsegap.charts import HALO, SMALL, data, light
 from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import CUT, by_marks, is_cut, quantitative
+from sparsegap.drawing.axes import CUT, by_marks, is_cut, on_axis, quantitative
 from sparsegap.drawing.lumping import lumped, lumped_words
 from sparsegap.drawing.names import as_list, column_title
-from sparsegap.drawing.panels import Look, Panel
+from sparsegap.drawing.panels import AXIS, Look, Panel
 from sparsegap.drawing.rows import Paper, at_end, chance_of, chosen, in_panels, key_of, label_of, named, paper_value, rounded, varying
 from sparsegap.drawing.series import Series
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, per_seed, spread
@@ -21,6 +21,8 @@ from sparsegap.study.records import Column, Records, Where
 
 LINE, GROUP = 30, 22  # height of a series' line, and of the name of a group above its lines
 ENDS = ("low", "high")  # of an interval
+PLOT, LETTER, NUMBER = 150, 6.8, 55  # width of the least plot, of a letter of a name, of the numbers at the right
+LONG = 17  # letters; a longer name of a group stands in the plot, not beside it
 TOP = 22  # room above the first line, where the words of the chance level stand
 
 
@@ -70,7 +72,7 @@ def dots(
             note=" ".join(filter(None, [_note(means, band, centre, paired), CUT if is_cut(domain, ends) else "", lumped_words(mixed)])),
             height=height,
             across=2,
-            least=260,
+            least=_least(means),
             columns=_columns(means, len(parts) > 1, bool(groups), column_title(y)),
         ),
     )
@@ -139,7 +141,7 @@ def _layers(
     return [
         *_chance([row["chance"] for row in means if row["panel"] == number], x),
         *([pairs] if paired else []),
-        base.mark_rule(strokeWidth=5, opacity=0.3, strokeCap="round", clip=True).encode(
+        on_axis(base.mark_rule(strokeWidth=5, opacity=0.3, strokeCap="round", clip=True), "low", domain, log=log).encode(
             x=alt.X("low:Q", title=x["title"]), x2="high:Q", y=down, stroke=series.stroke()
         ),
         dots.mark_circle(size=34, opacity=0.75).encode(x=x, y=down, fill=series.fill(), tooltip=tooltip),
@@ -147,20 +149,33 @@ def _layers(
         base.mark_point(shape="diamond", filled=False, size=90, strokeWidth=2, opacity=1).encode(
             x=alt.X("paper:Q", title=x["title"]), y=down, stroke=series.stroke(), tooltip=mean_tooltip
         ),
-        *_names(down),
+        *_names(down, inside=_inside(means)),
     ]
 
 
-def _names(down: alt.Y) -> list[Any]:
-    """The name of a line at its left, its value at its right, the name of a group above its first line."""
+def _inside(means: list[Row]) -> bool:
+    """Whether the names of groups are so long that beside the plot they would take its width."""
+    return max((len(row["group"]) for row in means), default=0) > max(LONG, *(len(row["name"]) for row in means))
+
+
+def _least(means: list[Row]) -> int:
+    """The least width of a panel: a plot that can be read between the names and the numbers."""
+    names = max((len(row[name]) for row in means for name in (("name",) if _inside(means) else ("name", "group"))), default=0)
+    return round(PLOT + LETTER * names + NUMBER - AXIS)
+
+
+def _names(down: alt.Y, *, inside: bool) -> list[Any]:
+    """The name of a line at its left, its value at its right, the name of a group above its first line, beside the plot or `inside` it."""
     base = alt.Chart()
     left = base.mark_text(align="right", baseline="middle", dx=-10, color=light("ink"))
     right = base.mark_text(align="left", baseline="middle", dx=10, fontWeight=600, color=light("ink"))
-    above = base.mark_text(align="right", baseline="middle", dx=-10, dy=-GROUP - 1, fontWeight=600, fontSize=SMALL, color=light("muted"))
+    there: dict[str, Any] = {"align": "left", "dx": 4} if inside else {"align": "right", "dx": -10}
+    there |= {"baseline": "middle", "dy": -GROUP - 1, "fontWeight": 600, "fontSize": SMALL}
+    above = [base.mark_text(**there, **ink) for ink in ([HALO] if inside else []) + [{"color": light("muted")}]]
     return [
         left.encode(x=alt.value(0), y=down, text="name:N"),
         right.encode(x=alt.value("width"), y=down, text="note:N"),
-        above.encode(x=alt.value(0), y=down, text="heading:N").transform_filter("isValid(datum.heading)"),
+        *(each.encode(x=alt.value(0), y=down, text="heading:N").transform_filter("isValid(datum.heading)") for each in above),
     ]
 
 

@@ -9,7 +9,7 @@ import altair as alt
 
 from sparsegap.drawing import chance as levels
 from sparsegap.drawing import panels
-from sparsegap.drawing.axes import CUT, by_marks, is_cut, quantitative
+from sparsegap.drawing.axes import CUT, by_marks, is_cut, on_axis, quantitative
 from sparsegap.drawing.names import as_list, column_title
 from sparsegap.drawing.panels import LEAST, Look, Panel
 from sparsegap.drawing.rows import are_ordered, at_end, chance_of, chosen, in_panels, key_of, named, rounded
@@ -18,7 +18,7 @@ from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, 
 from sparsegap.study.records import Column, Records, Where
 
 HEIGHT = 270
-NARROW = 130  # a panel where three stand side by side
+NARROW, THREE = 130, 150  # a panel where three stand side by side: of three columns, of three values
 MOST_TICKS = 8
 
 
@@ -77,9 +77,9 @@ def paths(
             title=f"{column_title(as_list(y)[0])} against {column_title(as_list(x)[0])}",
             description=_in_words(rows),
             height=HEIGHT,
-            across=max(2, len(as_list(x)) * len(as_list(y))),
+            across=3 if len(views) == 3 else max(2, len(as_list(x)) * len(as_list(y))),
             grid=len(as_list(x)) * len(as_list(y)) > 1,
-            least=NARROW if len(as_list(x)) * len(as_list(y)) > 2 else LEAST,
+            least=NARROW if len(as_list(x)) * len(as_list(y)) > 2 else THREE if len(views) == 3 else LEAST,
             note=_note(rows, along, band, centre, *further),
             entries=[row["name"] for row in rows] if series.legend else (),
             columns=_columns(x, y, along),
@@ -184,8 +184,12 @@ def _layers(view: View, axes: _Axes, series: Series, level: list[Row], points: l
             x=at_x, y=at_y, order="along:Q", color=series.colour(), strokeDash=series.dashes(), opacity=series.opacity()
         ),
         *levels.layers(level, points, at_x, at_y, series),  # not first: the legend is that of the first layer with these names
-        base.mark_rule(clip=True, **thin).encode(x=alt.X("x_low:Q", title=at_x["title"]), x2="x_high:Q", y=at_y, **spans),
-        base.mark_rule(clip=True, **thin).encode(x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", **spans),
+        on_axis(base.mark_rule(clip=True, **thin), "x_low", axes.domains[view.x], log=axes.log_x).encode(
+            x=alt.X("x_low:Q", title=at_x["title"]), x2="x_high:Q", y=at_y, **spans
+        ),
+        on_axis(base.mark_rule(clip=True, **thin), "low", axes.domains[view.y], log=axes.log_y).encode(
+            x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", **spans
+        ),
         base.mark_point(filled=True, size=45).encode(x=at_x, y=at_y, fill=series.fill(), opacity=series.opacity(), tooltip=tooltip),
     ]
 

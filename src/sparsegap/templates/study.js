@@ -9,6 +9,23 @@ function abreast({ across, grid }, fitting) {
   return part;
 }
 
+// The same as in drawing/titles.py.
+function lines(words, width, character) {
+  const most = (width + 8) / character, found = [""];
+  for (const word of words.split(" ")) {
+    const longer = `${found.at(-1)} ${word}`.trim();
+    if (longer.length <= most || !found.at(-1)) found[found.length - 1] = longer;
+    else found.push(word);
+  }
+  return found.length > 1 ? found : found[0];
+}
+
+function folded(view) {
+  if (typeof view.title?.text === "string") view.title.text = lines(view.title.text, view.width, 6.8);
+  for (const { encoding } of view.layer)
+    if (typeof encoding?.x?.title === "string") encoding.x.title = lines(encoding.x.title, view.width, 6.2);
+}
+
 // The same as `sized` in drawing/panels.py.
 function sized(spec, width, overhead) {
   const meta = spec.usermeta, layout = meta.panels;
@@ -25,6 +42,7 @@ function sized(spec, width, overhead) {
   for (const view of spec.concat) {
     view.width = each;
     if (layout.aspect) view.height = Math.round(layout.aspect * each);
+    folded(view);
   }
   return across * each;
 }
