@@ -181,14 +181,14 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     _, faults = judged(tmp_path, FAULTY)
     told = {fault.where: fault.what for fault in faults}
     expected = {
-        "tilte": "is no key of a study", "title": "is missing", "settings.kind": """must be 'a' | 'b', not "c\"""",
-        "settings.sise": "tiny has no option 'sise'; it has: size, scale,", "settings.size": 'must be int, not "3"',
+        "tilte": "is no key of a study; did you mean 'title'?", "title": "is missing", "settings.kind": """must be 'a' | 'b', not "c\"""",
+        "settings.sise": "tiny has no option 'sise'; did you mean 'size'?", "settings.size": 'must be int, not "3"',
         "settings.seeds": "seeds are no option: write `seeds", "sweep.scale": "is an empty list", "sweep.note": 'has "x" twice',
         "variants.a/b": '"a/b" is no name', "variants.v.pause": "must be float, not true",
         "seeds.quick": "must be a number of seeds, at least 1", "quick.variants.w": "there is no variant 'w' to replace",
         "quick.sweep.size": "there is no axis 'size' to replace", "quick.trials.t": "there is no block 't' to replace",
-        "full.settings.when": "is a date", "figures[0].kind": "there is no kind of figure 'curvy' for records; there are: ",
-        "figures[1].name": "there is another 'f' before it", "figures[1].colours": "curves has no option 'colours'; it has: x, y,",
+        "full.settings.when": "is a date", "figures[0].kind": "there is no kind of figure 'curvy' for records; did you mean 'curves'?",
+        "figures[1].name": "there is another 'f' before it", "figures[1].colours": "curves has no option 'colours'; did you mean 'colour'?",
         "figures[1].y": "must be str", "claims[0].metric": "no trial has a column 'scor'; did you mean 'score'?",
         "claims[0].a.kinds": "no trial has a column 'kinds'; did you mean 'kind'?",
         "claims[1].kind": "must be 'greater', 'about', 'equivalent' or 'trend', not",

@@ -110,7 +110,7 @@ def test_hostile_names_stay_text(kind: str) -> None:
 
 
 def test_an_unknown_column_is_a_sentence() -> None:
-    with pytest.raises(InputError, match=r"figure4 has a column 'latent_mc'; the columns are: study, block"):
+    with pytest.raises(InputError, match=r"figure4 has a column 'latent_mc'; did you mean 'latent_mcc'\?"):
         KINDS["curves"](trained(), y="latent_mc")
     with pytest.raises(InputError, match="no row of figure4 has a column 'methot'"):
         KINDS["dots"](trained(), where={"methot": "sae"})

@@ -294,7 +294,9 @@ def test_draw_a_kind_with_options(store: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
-    (["latnet"], "there is no figure 'latnet'; the figures of"), (["absent"], "no row of figure4 has a column 'support_f1'"),
+    (["latnet"], "there is no figure 'latnet'; the figures of"),
+    (["latents", "--out", "gone/a.svg"], "there is no folder gone to write a.svg into"),
+    (["absent"], "no row of figure4 has a column 'support_f1'"),
     (["latent", "--out", "f.gif"], "f.gif must end in one of .svg, .pdf, .png, .json, .csv"),
     (["latent", "--width", "3"], "a figure is 60 to 1000 mm wide, not 3"),
     (["latent", "--option", "colur=method"], "curves has no option 'colur'"),

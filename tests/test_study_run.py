@@ -264,7 +264,11 @@ def test_verdicts_are_told(here: Path) -> None:
     claim += 'kind = "greater"\nmetric = "score"\na = {kind = "b"}\nb = {kind = "a"}\neach = ["size"]\n'
     study = str(write(here, PLAIN.replace("seeds = 2", "seeds = 5") + claim))
     _, said = run(study)
-    assert "confirmed b is more than a (size 3)" in said
+    assert "b is more than a confirmed size 3 confirmed size 5" in said
+    assert "were not run" not in said
+    _, said = run(study, "--only", "size=3", "--out", "part")
+    assert "2 trials, 2 to compute" in said and "2 of 4 trials were not run; the others say:" in said
+    assert "1 trial, 1 to compute" in run(study, "--only", "size=3/kind=a", "--out", "less")[1]
     write(here, 'title = "All"\nstudies = ["mine.toml"]', "all")
     _, said = run("all.toml")
     assert "mine 2 confirmed" in said

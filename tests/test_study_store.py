@@ -79,8 +79,10 @@ def test_rows_are_chosen_by_their_columns() -> None:
     assert found.column("v") == [None, "x", None]
     assert found.values("n") == [1, 2]
     assert found.columns == ["kind", "n", "v"]
-    with pytest.raises(InputError, match="no row of mine has a column 'knid'; the columns are: kind, n, v"):
+    with pytest.raises(InputError, match=r"no row of mine has a column 'knid'; did you mean 'kind'\?"):
         found.where(knid="a")
+    with pytest.raises(InputError, match="no row of mine has a column 'width'; the columns are: kind, n, v"):
+        found.where(width="a")
 
 
 def test_a_folder_of_stores_is_read_as_one(tmp_path: Path) -> None:

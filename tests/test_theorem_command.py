@@ -135,6 +135,9 @@ def test_a_file_in_the_way_is_told_before_anything_is_computed(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     status, printed, said = run("--out", str(tmp_path / "file"))
     assert status == 2 and "is a file" in said and printed == ""
+    status, printed, said = run("--out", str(tmp_path))
+    assert status == 2 and "already holds something else (file); give a new or empty folder" in said and printed == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_toy_is_of_a_size_that_nobody_asked_for() -> None:

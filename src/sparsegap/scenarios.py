@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from sparsegap.cost import Counter
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.problem import Lasso
 from sparsegap.registry import names as names_of
 from sparsegap.source import Source, parse_source
 
 Scenario = Literal["truth", "known", "distilled", "supervised", "learned"]
 COUNTING = ("topk", "batch_topk")  # encoders whose codes are sparse by construction, so that a step needs few dense products
+COUNTS = ("model_atoms", "steps", "batch", "iterations", "test")
 CALIBRATION, FAR = 1024, 1 << 30  # rows by which penalties are set, and where in a source's samples they stand
 
 
@@ -106,6 +109,40 @@ def size_of(source: str) -> tuple[int, int]:
     """Atoms and width of the source that a text means. Kept by the text: all trials of a study are priced before the first runs."""
     made = parse_source(source)
     return made.n_atoms, made.width
+
+
+def _a_source(text: str) -> str:
+    size_of(text)
+    return text
+
+
+def _a_learner(name: str) -> str:
+    if name not in (known := [*names_of("encoders"), *names_of("learners")]):
+        raise InputError(f"there is no encoder and no learner '{name}'; {guess(name, known, 'there are')}")
+    return name
+
+
+def _an_encoder(name: str) -> str:
+    if not is_encoder(name):
+        raise InputError(f"there is no encoder '{name}'; {guess(name, names_of('encoders'), 'there are')}")
+    return name
+
+
+# Options of experiments that a study file gives as words: what is wrong with one is told before anything runs.
+SourceText = Annotated[str, AfterValidator(_a_source)]
+LearnerName = Annotated[str, AfterValidator(_a_learner)]
+EncoderName = Annotated[str, AfterValidator(_an_encoder)]
+
+
+def require_sizes(atoms: int, options: Mapping[str, Any]) -> None:
+    """Raise InputError unless k of so many atoms can be active, and of all that is counted there is at least one."""
+    for name in COUNTS:
+        number = options.get(name)
+        if number is not None and number < 1:
+            raise InputError(f"{name} must be at least 1, not {number}")
+    k = options.get("k")
+    if k is not None and not 0 < k <= atoms:
+        raise InputError(f"k must be above 0 and at most the number of atoms, {atoms:,}, not {k:g}")
 
 
 def active_of(source: Source, text: str, k: float | None) -> float:

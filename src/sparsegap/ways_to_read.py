@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import AfterValidator
 from torch import Tensor
 
 from sparsegap.codes import Codes
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised, Encoder, Iterative, largest
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.problem import KSparse, Lasso, Problem
 from sparsegap.solve import solve
 
@@ -98,13 +100,21 @@ READINGS: dict[str, Callable[[Amortised | None, Dictionary, float, Tensor], Enco
 }
 
 
+def known_reading(name: str) -> str:
+    """The name of one of READINGS. Raises InputError for another."""
+    if name not in READINGS:
+        raise InputError(f"there is no way to read called '{name}'; {guess(name, READINGS, 'there are')}")
+    return name
+
+
+ReadingName = Annotated[str, AfterValidator(known_reading)]  # an option of experiments
+
+
 def reading(name: str, encoder: Amortised | None, dictionary: Dictionary, k: float, calibration: Tensor) -> Encoder:
     """One of READINGS for a dictionary. k: active atoms of a sample, on average where the way allows. calibration: (n, d) rows from which
     thresholds and penalties are set; none that is judged later. Raises InputError for another name, and where an encoder is missing.
     """
-    if name not in READINGS:
-        raise InputError(f"there is no way to read called '{name}'; there are: {', '.join(READINGS)}")
-    return READINGS[name](encoder, dictionary, k, calibration)
+    return READINGS[known_reading(name)](encoder, dictionary, k, calibration)
 
 
 def _pursuit(dictionary: Dictionary, k: float, method: str) -> Iterative:

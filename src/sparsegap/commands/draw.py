@@ -39,7 +39,7 @@ Options = Annotated[
 
 def draw(figure: FigureName, store: Store, out: Out = None, width: Width = None, options: Options = None) -> None:
     """Draw one figure of a study's results, for print or for a talk."""
-    from sparsegap.drawing.still import FORMATS, still
+    from sparsegap.drawing.still import FORMATS, TWO_COLUMNS, pixels, still
     from sparsegap.errors import InputError
     from sparsegap.shards import write_atomically
     from sparsegap.study.page_figures import figure_named
@@ -48,6 +48,9 @@ def draw(figure: FigureName, store: Store, out: Out = None, width: Width = None,
     kind = target.suffix.lstrip(".")
     if kind not in FORMATS:
         raise InputError(f"{target} must end in one of {', '.join(f'.{each}' for each in FORMATS)}")
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {target.parent} to write {target.name} into")
+    pixels(TWO_COLUMNS if width is None else width)  # a width that cannot be is told before the figure is made
     spec = figure_named(store, figure, options or ())
     write_atomically(target, still(spec, kind, width))
     typer.echo(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
     from sparsegap.study.agenda import Agenda
     from sparsegap.study.finding import Asked
     from sparsegap.study.runner import Progress
+    from sparsegap.study.verdicts import Verdict
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", show_default=False,
                                       help="A name that `sparsegap list studies` shows, or a TOML file; `paper` is all of the paper's.")]
 Full = Annotated[bool, typer.Option("--full/--quick", help="As many seeds and steps as the question needs, or few for a first look.")]
 Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results go; without it, results/NAME.", show_default=False)]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each; without it, one a core.", show_default=False)]
-Only = Annotated[list[str] | None, typer.Option(metavar="BLOCK/VARIANT/OPTION=VALUE", show_default=False,
-                                                help="Trials that have all of these; repeated, also others.")]
+Only = Annotated[list[str] | None, typer.Option(metavar="PARTS", show_default=False,
+                                                help="Trials that have all of these, BLOCK/VARIANT/OPTION=VALUE; repeated, also others.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would do and cost, and leave.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compute stored trials again.")]
 
@@ -83,7 +85,8 @@ def _announce(console: Console, found: Asked, wanted: Agenda, processes: int, se
     several = f" of {len(wanted.targets)} {'study' if len(wanted.targets) == 1 else 'studies'}" if found.is_collection else ""
     stored = f", {wanted.stored} stored already" if wanted.stored else ""
     same = f", {wanted.same} the same as another" if wanted.same else ""
-    console.print(f"{wanted.chosen} trials{several}{stored}{same}, {len(wanted.jobs)} to compute", soft_wrap=True)
+    trials = "trial" if wanted.chosen == 1 else "trials"
+    console.print(f"{wanted.chosen} {trials}{several}{stored}{same}, {len(wanted.jobs)} to compute", soft_wrap=True)
     if wanted.jobs:
         used = min(processes, len(wanted.jobs))
         seconds = wanted.seconds(processes)
@@ -150,14 +153,27 @@ def _tell_verdicts(console: Console, wanted: Agenda) -> None:
 
     for target in wanted.targets:
         claims = target.checked.declared.study.claims
-        found = verdicts(claims, Records.open(target.folder)) if claims else []
+        records = Records.open(target.folder)
+        found = verdicts(claims, records) if claims else []
         if wanted.collection is None:
-            for verdict in found:
-                place = ", ".join(f"{name} {value}" for name, value in verdict.where.items() if value not in (None, "none"))
-                console.print(f"{verdict.status:<10} {verdict.says}{f' ({place})' if place else ''}", markup=False, soft_wrap=True)
+            if found and records.missing:
+                console.print(f"{records.missing} of {len(target.plan.trials)} trials were not run; the others say:")
+            for says, of_claim in groupby(found, lambda verdict: verdict.says):
+                _tell_claim(console, says, [*of_claim])
         elif found:
             count = sorted(Counter(verdict.status for verdict in found).items())
             console.print(f"{target.plan.study:<18} {', '.join(f'{number} {status}' for status, number in count)}", soft_wrap=True)
+
+
+def _tell_claim(console: Console, says: str, found: list[Verdict]) -> None:
+    """A claim after its verdict; where it has several, before them."""
+    places = [", ".join(f"{name} {value}" for name, value in verdict.where.items() if value not in (None, "none")) for verdict in found]
+    if len(found) == 1:
+        console.print(f"{found[0].status:<10} {says}{f' ({places[0]})' if places[0] else ''}", markup=False, soft_wrap=True)
+        return
+    console.print(says, markup=False, soft_wrap=True)
+    for verdict, place in zip(found, places, strict=True):
+        console.print(f"  {verdict.status:<10} {place}", markup=False, soft_wrap=True)
 
 
 def _draw(store: Path) -> list[str]:

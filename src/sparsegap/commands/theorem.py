@@ -38,8 +38,10 @@ def theorem(sae: Sae = None, activations: Given = None, size: Size = None, out: 
 
     if activations is not None and sae is None:
         raise InputError("activations say which latents of an SAE are in use: give --sae too")
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; the page and its figures are written into a folder")
+    if size is not None and not size > 0:
+        raise InputError(f"the size of a source must be a positive number, not {size:g}")
+    if out is not None:
+        _require_free(out)
     record = _of_toy(seed, size) if sae is None else _of_checkpoint(sae, activations, size)
     if as_json:
         typer.echo(json.dumps(record.as_dict(), indent=1))
@@ -50,6 +52,18 @@ def theorem(sae: Sae = None, activations: Given = None, size: Size = None, out: 
 
         for path in write_theorem(record, out):
             typer.echo(path, err=as_json)
+
+
+def _require_free(folder: Path) -> None:
+    """Raise InputError unless the folder is absent, empty, or holds a page of this command."""
+    from sparsegap.errors import InputError
+    from sparsegap.theorem_page import PAGE_FILE
+
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; the page and its figures are written into a folder")
+    there = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")) if folder.exists() else []
+    if there and PAGE_FILE not in there:
+        raise InputError(f"{folder} already holds something else ({', '.join(there[:3])}); give a new or empty folder")
 
 
 def _of_checkpoint(path: Path, activations: Path | None, size: float | None) -> TheoremRecord:

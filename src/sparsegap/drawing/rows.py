@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsegap.drawing.names import WHO, as_list, value_label
 from sparsegap.drawing.summaries import Row, grouped, is_number
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.study.observations import Table
 from sparsegap.study.records import Records
 
@@ -21,9 +21,8 @@ def chosen(records: Records, where: Mapping[str, Any] | None, needed: Sequence[s
         return []
     for name in needed:
         if not any(name in row for row in records.rows):
-            raise InputError(
-                f"no row of {records.study or 'these records'} has a column '{name}'; the columns are: {', '.join(records.columns)}"
-            )
+            whose = records.study or "these records"
+            raise InputError(f"no row of {whose} has a column '{name}'; {guess(name, records.columns, 'the columns are')}")
     return records.where(**dict(where or {})).rows
 
 

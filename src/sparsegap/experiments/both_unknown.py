@@ -7,7 +7,7 @@ from typing import Any
 from sparsegap.conventions import penalty
 from sparsegap.paper.course import COLUMNS as MEASURED
 from sparsegap.paper.course import Row, Runs, logged, prices, rows, weights
-from sparsegap.paper.data import Distribution, toy
+from sparsegap.paper.data import Distribution, require_possible, toy
 from sparsegap.paper.learning import Codes, Learning, Method
 from sparsegap.paper.new_codes import Inference
 from sparsegap.paper.programs import Unit
@@ -70,6 +70,7 @@ def both_unknown(
 
 def flops(**options: Any) -> float:
     """Training of all runs, and their reading at every logged step."""
+    require_possible(options)
     runs = Runs.of(options["seeds"], options["rate"], options["l1"], options["rates"], options["l1s"] or options["penalties"])
     settings = ("method", "hidden", "bias", "unit", "codes", "inference", "test_steps", "test_rate")
     learning = Learning(**{name: options[name] for name in settings})

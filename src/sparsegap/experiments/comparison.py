@@ -8,23 +8,25 @@ import torch
 
 from sparsegap.cost import Counter, epu_seconds, measure
 from sparsegap.encoder import Encoder
-from sparsegap.errors import InputError
 from sparsegap.recovery import recovery
 from sparsegap.scenarios import (
     CALIBRATION,
     FAR,
     Learned,
+    LearnerName,
     Lesson,
     Scenario,
+    SourceText,
     active_of,
     is_encoder,
     learn,
     of_seed,
     passes_of_a_step,
+    require_sizes,
     size_of,
 )
 from sparsegap.source import Source
-from sparsegap.ways_to_read import READINGS, reading
+from sparsegap.ways_to_read import ReadingName, known_reading, reading
 
 VERSION = 1
 Row = dict[str, Any]
@@ -41,10 +43,10 @@ COLUMNS = ("method", "reader", "dictionary_is", "flops_train", "seconds_train", 
            "samples_seen", *SCORES)
 
 
-def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "learned", readers: list[str] | None = None,
-               k: float | None = None, model_atoms: int | None = None, steps: int = 500, batch: int | None = None,
-               rate: float | None = None, options: list[str] | None = None, test: int = 4096, name: str | None = None,
-               seeds: list[int]) -> list[Row]:
+def comparison(*, source: SourceText, learner: LearnerName = "topk", scenario: Scenario = "learned",
+               readers: list[ReadingName] | None = None, k: float | None = None, model_atoms: int | None = None, steps: int = 500,
+               batch: int | None = None, rate: float | None = None, options: list[str] | None = None, test: int = 4096,
+               name: str | None = None, seeds: list[int]) -> list[Row]:
     """Codes and atoms that a learner recovers from a source with a known truth, with what training and reading cost.
 
     source: as `sparsegap fit --source` takes it, "uniform:atoms=1000,width=200,active=20"; its seed is the trial's.
@@ -57,9 +59,8 @@ def comparison(*, source: str, learner: str = "topk", scenario: Scenario = "lear
     encoder pass.
     """
     ways = readers or (["own"] if scenario != "truth" and is_encoder(learner) else ["omp"])
-    unknown = [way for way in ways if way not in READINGS]
-    if unknown:
-        raise InputError(f"there is no way to read called '{unknown[0]}'; there are: {', '.join(READINGS)}")
+    for way in ways:
+        known_reading(way)
     rows: list[Row] = []
     for seed in seeds:
         truth = of_seed(source, seed)
@@ -77,6 +78,7 @@ def flops(**options: Any) -> float:
     """Training by the products of a step, sparse ones where the encoder counts; reading by four passes over the atoms."""
     atoms, width = size_of(options["source"])
     atoms, seeds = options["model_atoms"] or atoms, len(options["seeds"])
+    require_sizes(atoms, options)
     steps = 0 if options["scenario"] == "truth" else options["steps"]
     passes = passes_of_a_step(options["learner"])
     reading_passes = 4.0 * options["test"] * len(options["readers"] or [""])

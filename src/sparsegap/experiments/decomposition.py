@@ -8,7 +8,19 @@ from typing import Any, Literal
 from sparsegap.errors import InputError
 from sparsegap.problem import KSparse, Lasso, Problem
 from sparsegap.recovery import decomposition as decomposed
-from sparsegap.scenarios import Lesson, active_of, is_encoder, learn, matched_lasso, of_seed, passes_of_a_step, size_of
+from sparsegap.scenarios import (
+    EncoderName,
+    Lesson,
+    SourceText,
+    active_of,
+    is_encoder,
+    learn,
+    matched_lasso,
+    of_seed,
+    passes_of_a_step,
+    require_sizes,
+    size_of,
+)
 from sparsegap.source import Source
 
 VERSION = 1
@@ -29,7 +41,7 @@ LOST = {"lost_latent_mcc": ("code_mcc", 1), "lost_support_f1": ("support_f1", 1)
 COLUMNS = ("method", "problem", "penalty", "cell", "dictionary_is", "reader", *SCORES, "cause", *LOST, "share_latent_mcc", "flops_train")
 
 
-def decomposition(*, source: str, learner: str = "topk", problems: list[Problems] | None = None, k: float | None = None,
+def decomposition(*, source: SourceText, learner: EncoderName = "topk", problems: list[Problems] | None = None, k: float | None = None,
                   model_atoms: int | None = None, steps: int = 500, batch: int | None = None, rate: float | None = None,
                   options: list[str] | None = None, test: int = 4096, name: str | None = None, seeds: list[int]) -> list[Row]:
     """Codes of the same samples by an encoder and by a solver, on the atoms that were learned and on the true ones.
@@ -65,6 +77,7 @@ def flops(**options: Any) -> float:
     """Two trainings by the products of a step; reading by ten passes over the atoms a cell."""
     atoms, width = size_of(options["source"])
     atoms, seeds = options["model_atoms"] or atoms, len(options["seeds"])
+    require_sizes(atoms, options)
     training = 2 * passes_of_a_step(options["learner"]) * options["steps"] * (options["batch"] or 1024)
     reading = 10.0 * len(CELLS) * options["test"] * len(options["problems"] or [""])
     return float(seeds * 2 * atoms * width * (training + reading))

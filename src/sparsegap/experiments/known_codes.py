@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sparsegap.errors import InputError
 from sparsegap.paper.course import COLUMNS as COLUMNS
 from sparsegap.paper.course import Row, Runs, Watch, follow, logged, prices, rows
-from sparsegap.paper.data import Distribution, toy
+from sparsegap.paper.data import Distribution, require_possible, toy
 from sparsegap.paper.flops import counted_bill, paper_bill
 from sparsegap.paper.programs import Network
 
@@ -61,6 +61,7 @@ def known_codes(
 
 def flops(**options: Any) -> float:
     """Training of all runs."""
+    require_possible(options)
     sizes = {"method": options["method"], "atoms": options["atoms"], "width": options["width"], "batch": options["samples"],
              "hidden": options["hidden"]}
     runs = len(options["seeds"]) * len(options["rates"] or [0])

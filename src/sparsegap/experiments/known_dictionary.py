@@ -9,7 +9,7 @@ from sparsegap.conventions import penalty
 from sparsegap.errors import InputError
 from sparsegap.paper.course import COLUMNS as MEASURED
 from sparsegap.paper.course import Row, Runs, Scores, Watch, follow, logged, prices, rows, weights
-from sparsegap.paper.data import Distribution, Toy, toy
+from sparsegap.paper.data import Distribution, Toy, require_possible, toy
 from sparsegap.paper.flops import Bill, counted_bill, paper_bill
 from sparsegap.paper.new_codes import gaps
 from sparsegap.paper.programs import Network, SparseCodes
@@ -75,6 +75,7 @@ def known_dictionary(
 
 def flops(**options: Any) -> float:
     """Training of all runs; of ito, its iterations."""
+    require_possible(options)
     runs = Runs.of(options["seeds"], options["rate"], options["l1"], options["rates"], options["l1s"] or options["penalties"])
     sizes = {"atoms": options["atoms"], "width": options["width"], "batch": options["samples"], "hidden": options["hidden"],
              "learn_dictionary": False}

@@ -17,6 +17,7 @@ from sparsegap.metrics.dictionary_match import dictionary_match, greedy_pearson,
 from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.l0 import l0
 from sparsegap.metrics.mcc import mcc
+from sparsegap.paper.data import require_possible
 from sparsegap.problem import Lasso
 from sparsegap.solve import solve
 from sparsegap.source import Sample
@@ -86,6 +87,7 @@ def lasso_dictionary(
 
 def flops(**options: Any) -> float:
     """Codes by coordinate descent and a sweep over the atoms, each step, for every penalty that is tried."""
+    require_possible(options)
     atoms, width, samples = options["atoms"], options["width"], options["samples"]
     step = samples * (ITERATIONS * 2.0 * atoms * options["active"] * 2 + 6.0 * atoms * width)
     return float(len(options["seeds"]) * options["steps"] * step * (len(GRID) if options["tuned"] else 1))

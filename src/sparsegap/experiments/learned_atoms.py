@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from sparsegap.paper.data import toy
+from sparsegap.paper.data import require_possible, toy
 from sparsegap.paper.flops import counted_bill
 from sparsegap.paper.programs import Network, SparseCodes, Unit
 from sparsegap.paper.scores import dictionary_mcc
@@ -62,6 +62,7 @@ def learned_atoms(
 
 def flops(**options: Any) -> float:
     """Training; of the truth nothing."""
+    require_possible(options)
     if options["method"] == "truth":
         return 0.0
     bill = counted_bill(method=options["method"], atoms=options["model_atoms"] or options["atoms"], width=options["width"],

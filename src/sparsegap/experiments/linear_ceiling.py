@@ -12,6 +12,7 @@ from torch import Tensor
 from sparsegap.codes import Codes
 from sparsegap.coherence import coherence as coherence_of
 from sparsegap.errors import InputError
+from sparsegap.paper.data import require_possible
 from sparsegap.problem import Lasso
 from sparsegap.solve import solve
 from sparsegap.source import Sample
@@ -83,7 +84,8 @@ def linear_ceiling(
 
 def flops(**options: Any) -> float:
     """The fit: products with the features, and with their products where the curvature is that of the active samples."""
-    given = {"atoms": 16, "width": 8, "samples": 8192, "test": 8192, "restarts": 8} | options
+    given = {"atoms": 16, "width": 8, "active": 3, "samples": 8192, "test": 8192, "restarts": 8} | options
+    require_possible(given)
     m, p, n = given["atoms"], given["width"] + 1, given["samples"]
     a_step: float = 2.0 * n * m * given["restarts"] * (2 * p + (p * (p + 1) / 2 if p <= NEWTON_WIDTH else 0))
     lasso: float = 2.0 * given["test"] * m * given["width"] * LASSO_ITERATIONS

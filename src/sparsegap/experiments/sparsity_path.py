@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sparsegap.conventions import penalty
 from sparsegap.errors import InputError
 from sparsegap.paper.course import CHOSEN_BY, SCORES, Curves, Row, Runs, logged
-from sparsegap.paper.data import Distribution, toy
+from sparsegap.paper.data import Distribution, require_possible, toy
 from sparsegap.paper.learning import Codes, Learning, Method
 from sparsegap.paper.new_codes import Inference
 from sparsegap.paper.programs import Unit
@@ -81,6 +81,7 @@ def sparsity_path(
 
 def flops(**options: Any) -> float:
     """Training of all runs, and their reading at every step that is looked at."""
+    require_possible(options)
     settings = ("method", "hidden", "bias", "unit", "codes", "inference", "test_steps", "test_rate")
     bill = Learning(**{name: options[name] for name in settings}).counted(options["atoms"], options["width"], options["samples"])
     readings = len(logged(options["steps"], options["log_every"] if options["early_stop"] else None))

@@ -17,6 +17,7 @@ from sparsegap.metrics.explained_variance import ReconstructionSums
 from sparsegap.metrics.l0 import l0
 from sparsegap.metrics.mcc import mcc
 from sparsegap.metrics.support import support
+from sparsegap.paper.data import require_possible
 from sparsegap.paper.programs import SparseCodes
 from sparsegap.problem import KSparse, Lasso
 from sparsegap.recovery import renamed
@@ -80,6 +81,7 @@ def topk_coding(
 
 def flops(**options: Any) -> float:
     """Training of the codes and atoms, Adam on the test codes twice, and the supports that are tried."""
+    require_possible(options)
     atoms, width, samples = options["atoms"], options["width"], options["samples"]
     step = samples * atoms * (6.0 * width + 12)
     training = options["steps"] * step if options["dictionary"] == "gradient" else 0.0

@@ -11,6 +11,7 @@ from sparsegap.encoder import Encoder, Iterative
 from sparsegap.encoders.lista import LISTA
 from sparsegap.errors import InputError
 from sparsegap.fit.run import fit
+from sparsegap.paper.data import require_possible
 from sparsegap.problem import Lasso
 from sparsegap.source import Sample
 from sparsegap.sources.uniform import Uniform
@@ -64,8 +65,10 @@ def unrolled_depth(
 
 def flops(**options: Any) -> float:
     """Training and reading."""
-    defaults: dict[str, Any] = {"method": "ista", "depth": 5, "atoms": 16, "width": 8, "test": 4096, "steps": 1000, "batch": 512}
+    defaults: dict[str, Any] = {"method": "ista", "depth": 5, "atoms": 16, "width": 8, "active": 3, "test": 4096, "steps": 1000,
+                                "batch": 512}
     given = defaults | options
+    require_possible(given, but=["samples"])
     seen = given["test"] + (3 * given["steps"] * given["batch"] if given["method"] in TRAINED else 0)
     return float(len(given["seeds"]) * seen * _layers(given["atoms"], given["width"], given["depth"]))
 

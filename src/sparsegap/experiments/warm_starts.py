@@ -15,7 +15,19 @@ from sparsegap.codes import Codes
 from sparsegap.cost import Counter, encoder_pass
 from sparsegap.errors import InputError
 from sparsegap.problem import Lasso
-from sparsegap.scenarios import Lesson, active_of, is_encoder, learn, matched_lasso, of_seed, passes_of_a_step, size_of
+from sparsegap.scenarios import (
+    EncoderName,
+    Lesson,
+    SourceText,
+    active_of,
+    is_encoder,
+    learn,
+    matched_lasso,
+    of_seed,
+    passes_of_a_step,
+    require_sizes,
+    size_of,
+)
 from sparsegap.solve import solve
 from sparsegap.source import Sample, Source
 from sparsegap.theorem.scores import recovered
@@ -49,8 +61,8 @@ class Task:
         return max(float(self.problem.value(self.held.x, codes).sum()) / self.least - 1, FLOOR)
 
 
-def warm_starts(*, source: str, method: Method = "fista", starts: list[Start] | None = None,
-                iterations: int = 1000, rate: float = 3e-3, encoder: str = "relu", k: float | None = None, steps: int = 300,
+def warm_starts(*, source: SourceText, method: Method = "fista", starts: list[Start] | None = None,
+                iterations: int = 1000, rate: float = 3e-3, encoder: EncoderName = "relu", k: float | None = None, steps: int = 300,
                 batch: int | None = None, tolerance: float = 1e-6, test: int = 512, seeds: list[int]) -> list[Row]:
     """Codes of held-out samples on the true atoms after 1, 2, 5, 10, ... iterations of a solver, from each of several starts.
 
@@ -86,6 +98,7 @@ def warm_starts(*, source: str, method: Method = "fista", starts: list[Start] | 
 def flops(**options: Any) -> float:
     """The training of the encoder; the iterations, which are run again from the start for each logged one."""
     atoms, width = size_of(options["source"])
+    require_sizes(atoms, options)
     passes = 2.0 * sum(_logged(options["iterations"])) * len(options["starts"] or STARTS) * options["test"]
     training = passes_of_a_step(options["encoder"]) * options["steps"] * (options["batch"] or 1024)
     return float(len(options["seeds"]) * 2 * atoms * width * (passes + training))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sparsegap.errors import InputError
 from sparsegap.registry import member
 from sparsegap.synthetic import Ids, Stream, Synthetic
 
@@ -58,6 +60,27 @@ def toy(
     numbers = {"train": np.arange(samples), "test": np.arange(test), "validation": np.arange(test, test + validation)}
     parts = {name: _part(made, ids.astype(np.int64), "train" if name == "train" else "test") for name, ids in numbers.items()}
     return Toy(torch.stack([source.dictionary.atoms for source in made]), **parts)
+
+
+COUNTS = ("model_atoms", "hidden", "samples", "validation", "test", "steps", "test_steps")
+
+
+def require_possible(options: Mapping[str, Any], but: Sequence[str] = ()) -> None:
+    """Raise InputError unless an experiment's options ask for data that can be made, and for one of everything at least.
+
+    An experiment calls it when it tells its price, which is before anything runs. Options that it does not have are not asked for,
+    nor counts of `but`, which may be 0.
+    """
+    for name in COUNTS:
+        number = options.get(name)
+        if number is not None and name not in but and number < 1:
+            raise InputError(f"{name} must be at least 1, not {number}")
+    _require_sizes(options["atoms"], options["width"], options["active"], options.get("distribution", "uniform"))
+
+
+@lru_cache(maxsize=4096)
+def _require_sizes(atoms: int, width: int, active: int, distribution: str) -> None:
+    member("sources", distribution)(atoms=atoms, width=width, active=active)
 
 
 def _part(sources: Sequence[Synthetic], ids: Ids, stream: Stream) -> Part:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from sparsegap.errors import guess
 from sparsegap.registry import keyword_only, members
 from sparsegap.study.claims import Claim
 from sparsegap.study.declaration import Declared, Fault, Figure
@@ -39,9 +39,7 @@ class Columns:
     def column(self, name: Any) -> Iterator[str]:
         """A sentence where no trial has the column."""
         if isinstance(name, str) and name not in self.names and not self.open:
-            near = get_close_matches(name, self.names, n=1)
-            guess = f"; did you mean '{near[0]}'?" if near else f"; the columns are: {', '.join(sorted(self.names))}"
-            yield f"no trial has a column '{name}'{guess}"
+            yield f"no trial has a column '{name}'; {guess(name, sorted(self.names), 'the columns are')}"
 
     def where(self, wanted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Columns that no trial has, and values that no trial has in them, each with a sentence."""
@@ -91,13 +89,13 @@ def _draws_records(function: Callable[..., Any]) -> bool:
 def _of_figure(figure: Figure, where: str, columns: Columns) -> Iterator[Fault]:
     kinds = figure_kinds()
     if figure.kind not in kinds:
-        yield Fault(f"{where}.kind", f"there is no kind of figure '{figure.kind}' for records; there are: {', '.join(kinds)}")
+        yield Fault(f"{where}.kind", f"there is no kind of figure '{figure.kind}' for records; {guess(figure.kind, kinds, 'there are')}")
         return
     function = kinds[figure.kind]
     hints, known = get_type_hints(function, include_extras=True), keyword_only(function)
     for option, value in figure.options.items():
         if option not in known:
-            yield Fault(f"{where}.{option}", f"{figure.kind} has no option '{option}'; it has: {', '.join(known) or 'none'}")
+            yield Fault(f"{where}.{option}", f"{figure.kind} has no option '{option}'; {guess(option, known, 'it has')}")
             continue
         try:
             read_value(hints[option], value)

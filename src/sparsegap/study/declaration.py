@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
 
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.study.claims import Claim
 from sparsegap.study.values import hashable, require_value, shown
 
@@ -241,7 +241,7 @@ def parse(tables: Mapping[str, Any]) -> tuple[Study, dict[str, list[int]], list[
     places: dict[str, list[int]] = {key: [] for key in MANY}
     for key, value in tables.items():
         if key not in Study.model_fields:
-            faults.append(Fault(key, f"is no key of a study; the keys are: {', '.join(Study.model_fields)}"))
+            faults.append(Fault(key, f"is no key of a study; {guess(key, Study.model_fields, 'the keys are')}"))
         elif key in MANY and isinstance(value, list):
             read = [_part(MANY[key], item, f"{key}[{place}]", faults) for place, item in enumerate(value)]
             places[key] = [place for place, item in enumerate(read) if item is not None]
@@ -310,7 +310,7 @@ def _sentence(error: dict[str, Any], known: list[str]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        return f"is no key here; the keys are: {', '.join(known)}" if len(error["loc"]) == 1 else "is no key here"
+        return f"is no key here; {guess(str(error['loc'][0]), known, 'the keys are')}" if len(error["loc"]) == 1 else "is no key here"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     if kind == "literal_error":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import sparsegap.studies
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.study.check import check
 from sparsegap.study.declaration import Declared, Fault, Faults, read_file
 from sparsegap.study.trials import Product
@@ -46,9 +45,7 @@ def study_path(word: str) -> Path:
         return found[word]
     if word.endswith(".toml") or "/" in word or Path(word).exists():
         return Path(word)
-    near = get_close_matches(word, found, n=1)
-    guess = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(found) or 'none'}; or give the path of a TOML file"
-    raise InputError(f"there is no study '{word}'; {guess}")
+    raise InputError(f"there is no study '{word}'; {guess(word, found, 'give the path of a TOML file, or one of these')}")
 
 
 def asked(word: str) -> Asked:

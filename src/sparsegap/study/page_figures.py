@@ -12,7 +12,7 @@ from sparsegap import charts
 from sparsegap.drawing import html
 from sparsegap.drawing.still import rows_of, still
 from sparsegap.drawing.tables import Table, table_of
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.options import parse_options
 from sparsegap.shards import write_atomically
 from sparsegap.study.check import figure_kinds
@@ -51,7 +51,7 @@ def draw(figure: Figure, records: Records) -> dict[str, Any]:
     """The spec of a figure of a study, under the study's title for it. Raises InputError where the records cannot give it."""
     kinds = figure_kinds()
     if figure.kind not in kinds:
-        raise InputError(f"there is no kind of figure '{figure.kind}' for records; there are: {', '.join(kinds)}")
+        raise InputError(f"there is no kind of figure '{figure.kind}' for records; {guess(figure.kind, kinds, 'there are')}")
     spec = charts.spec(kinds[figure.kind](records, **figure.options))
     if not rows_of(spec):
         raise InputError("no row has what this figure draws")
@@ -89,7 +89,8 @@ def figure_shown(figure: Figure, records: Records, store: Path, beside: Path, pr
     try:
         spec = draw(figure, records)
     except InputError as error:
-        return FigureShown(name, figure.title, figure.about, missing=f"This figure is not drawn: {error}.")
+        end = "" if str(error).endswith("?") else "."
+        return FigureShown(name, figure.title, figure.about, missing=f"This figure is not drawn: {error}{end}")
     drawing = _write(spec, store / FIGURES, figure.name)
     return FigureShown(
         name, figure.title, figure.about, spec["usermeta"]["note"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.study.plan import PLAN, read_plan
 from sparsegap.study.store import COLLECTION, read_trials
 from sparsegap.study.values import NONE
@@ -76,7 +76,8 @@ class Records:
         known = self.columns
         for name in names:
             if known and name not in known:
-                raise InputError(f"no row of {self.study or 'these records'} has a column '{name}'; the columns are: {', '.join(known)}")
+                whose = self.study or "these records"
+                raise InputError(f"no row of {whose} has a column '{name}'; {guess(name, known, 'the columns are')}")
 
 
 def stores(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from sparsegap.errors import InputError
+from sparsegap.errors import InputError, guess
 from sparsegap.options import type_name
 from sparsegap.study.declaration import Declared, Fault, Setting
 from sparsegap.study.experiment import RESERVED, Experiment, experiment
@@ -16,6 +16,7 @@ from sparsegap.study.levels import Level, Part, Said, axis_options, nowhere, par
 from sparsegap.study.plan import Trial, trial_key
 from sparsegap.study.values import read_value, shown
 
+UNPRICED = "its price cannot be told"
 MOST = 100_000  # trials of a block: more is a slip of the pen
 
 
@@ -80,24 +81,39 @@ def _add(result: Product, part: Part, of_part: Experiment, faults: list[Fault]) 
     size = prod(map(len, axes.values())) * max(1, len(variants))
     if size > MOST:
         faults.append(Fault(f"{part.where}sweep", f"comes to {size:,} trials; {MOST:,} are the most"))
-    swept = {option for points in axes.values() for point in points for option in point.options}
+    said = {*part.settings, *(option for axis, each in part.axes.items() for option in axis_options(axis, each.value)),
+            *(option for level in part.variants.values() for option in level)}  # wrongly, too: that has its own fault
     for option in of_part.required:
-        if option not in settings and option not in swept and not any(option in level for level in variants.values()):
+        if option not in said:
             wanted = f"{of_part.name} needs the option '{option}' ({type_name(of_part.annotations[option])}), which is set nowhere"
             faults.append(Fault(f"{part.where}settings", wanted))
-    if len(faults) > before or part.faults:
+    lacking = any(option not in said for option in of_part.required)
+    faulty = len(faults) > before or bool(part.faults)
+    if size > MOST or lacking:
         return
+    refused: dict[Fault, list[str]] = {}
+    into = Product([], [], {}) if faulty else result  # without what is wrong they are no trials, but their sizes are judged
     crossed: list[tuple[str | None, dict[str, Any]]] = [*variants.items()] or [(None, {})]
     for variant, level in crossed:
         for points in product(*axes.values()):
-            _add_trial(result, part, of_part, variant, [Point(settings), *points, Point(level)], faults)
+            _add_trial(into, part, of_part, variant, [Point(settings), *points, Point(level)], refused)
+    faults += [Fault(fault.where, f"{_whose(names)}{fault.what}") for fault, names in refused.items()
+               if not faulty or (names and not fault.what.startswith(UNPRICED))]
 
 
-def _add_trial(result: Product, part: Part, of_part: Experiment, variant: str | None, points: list[Point], faults: list[Fault]) -> None:
+def _whose(names: list[str]) -> str:
+    """The trials that one sentence is about: the first by name."""
+    others = len(names) - 1
+    return "" if not names else f"{names[0]}{f' and {others:,} more' if others else ''}: "
+
+
+def _add_trial(result: Product, part: Part, of_part: Experiment, variant: str | None, points: list[Point],
+               refused: dict[Fault, list[str]]) -> None:
+    """Put a trial to the others; or what is wrong with it to what is wrong with others, by name."""
     said = {option: value for point in points for option, value in point.options.items()}
     missing = [option for option in of_part.required if option not in said]
     if missing:
-        faults.append(Fault(f"{part.where}settings", f"some trials lack the option '{missing[0]}' of {of_part.name}"))
+        refused.setdefault(Fault(f"{part.where}settings", f"some trials lack the option '{missing[0]}' of {of_part.name}"), [])
         return
     options = {option: said.get(option, of_part.defaults.get(option)) for option in of_part.annotations}
     labels = {axis: label for point in points for axis, label in point.label.items()}
@@ -109,8 +125,8 @@ def _add_trial(result: Product, part: Part, of_part: Experiment, variant: str | 
         result.flops.append(of_part.flops(options, part.seeds))
         result.trials.append(trial)
     except Exception as error:  # what an experiment refuses, it refuses here; and a fault of its own shall not wait for the run
-        what = str(error) if isinstance(error, InputError) else f"its price cannot be told: {type(error).__name__}: {error}"
-        faults.append(Fault(part.where.rstrip(".") or "trials", f"{trial.name}: {what}"))
+        what = str(error) if isinstance(error, InputError) else f"{UNPRICED}: {type(error).__name__}: {error}"
+        refused.setdefault(Fault(part.where.rstrip(".") or "trials", what), []).append(trial.name)
 
 
 def _typed(of_part: Experiment, level: Level, faults: list[Fault]) -> dict[str, Any]:
@@ -125,7 +141,7 @@ _WRONG: Any = object()
 
 def _value(of_part: Experiment, option: str, said: Said, faults: list[Fault]) -> Any:
     if option not in of_part.annotations:
-        what = f"{of_part.name} has no option '{option}'; it has: {', '.join(of_part.annotations) or 'none'}"
+        what = f"{of_part.name} has no option '{option}'; {guess(option, of_part.annotations, 'it has')}"
         seeds = "seeds are no option: write `seeds = ...` at the top of the study, or in its block"
         faults.append(Fault(said.where, seeds if option == "seeds" else what))
         return _WRONG

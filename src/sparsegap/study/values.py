@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sparsegap.options import type_name
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
 NONE = "none"  # TOML has no null
 
@@ -33,7 +33,7 @@ def require_value(value: object) -> Any:
 def read_value(annotation: Any, value: Any) -> Any:
     """The value as the annotation has it: whole numbers become float where that is asked, "none" None; nothing else is converted.
 
-    Raises ValueError, a sentence without a subject, for a value of another type.
+    Raises ValueError, a sentence without a subject, for a value of another type; and what a validator of the annotation says.
     """
     from pydantic import ValidationError
     from pydantic.errors import PydanticSchemaGenerationError
@@ -45,9 +45,16 @@ def read_value(annotation: Any, value: Any) -> Any:
     for candidate in (*([None] if value == NONE else []), value):
         try:
             return plain(adapter.validate_json(json.dumps(candidate), strict=True))
-        except ValidationError:
-            continue
+        except ValidationError as error:
+            _raise_judgement(error)
     raise ValueError(f"must be {type_name(annotation)}, not {shown(value)}")
+
+
+def _raise_judgement(error: ValidationError) -> None:
+    """Raise what a validator of ours found wrong with a value of the right type."""
+    for each in error.errors():
+        if each["type"] == "value_error":
+            raise ValueError(str(each["ctx"]["error"])) from None
 
 
 @cache

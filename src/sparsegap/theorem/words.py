@@ -33,7 +33,8 @@ def headline(record: TheoremRecord) -> str:
     where = f"At worst of {record.judged:,} latents that were judged" if record.sampled else "At worst"
     said = f"{where}, given {_sources(worst)}, a latent is off by {worst.error:.0%} of a source"
     told = told[0].upper() + told[1:]
-    return told + said + (f"; with the same atoms {_named(solved[0].method)} reads that input to {solved[0].error:.1%}." if solved else ".")
+    found = f"; with the same atoms, {_named(solved[0].method)} reads that input to {solved[0].error:.1%}" if solved else ""
+    return f"{told}{said}{found}."
 
 
 def lines(record: TheoremRecord) -> list[Line]:
