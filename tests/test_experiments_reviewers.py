@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from sparsegap.codes import Codes
+from sparsegap.encoders.relu import ReLU
 from sparsegap.errors import InputError
 from sparsegap.experiments import decomposition as two_by_two
 from sparsegap.experiments import warm_starts as warm
 from sparsegap.experiments.decomposition import decomposition
 from sparsegap.experiments.warm_starts import reaches, warm_starts
-from sparsegap.scenarios import Lesson, active_of, learn, matched_lasso, of_seed, size_of
+from sparsegap.problem import KSparse
+from sparsegap.scenarios import Learned, Lesson, active_of, learn, matched_lasso, of_seed, size_of
 from sparsegap.solve import solve
-from sparsegap.source import Sample
+from sparsegap.source import Sample, Source
 
 TOY = "uniform:atoms=16,width=8,active=3"
 Row = dict[str, Any]
@@ -175,3 +177,50 @@ def test_the_penalty_is_set_by_samples_that_nobody_learns_from_or_is_judged_by(m
     monkeypatch.setattr(type(truth), "batch", lambda self, number, size: asked.append(number * size) or true_batch(self, number, size))
     matched_lasso(truth, 3)
     assert asked and min(asked) >= 1 << 30
+
+
+def test_a_decomposition_is_of_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an encoder that is better than the solver there is no way to share; the rest is passed on."""
+    truth, asked = of_seed(TOY, 0), []
+    made = {"learned": Learned(truth.dictionary, ReLU(truth.dictionary.atoms), flops=2.0),
+            "known": Learned(truth.dictionary, ReLU(truth.dictionary.atoms), flops=3.0)}
+    scores = {f"{cell}_{name}": 0.5 for cell in two_by_two.CELLS for name in two_by_two.SCORES.values()} | {"learned_encoder_code_mcc": 0.6}
+    scores |= {"true_solver_code_mcc_chance": 0.125}
+    scores |= {f"by_{cause}_{name}": 0.0 for cause in two_by_two.CAUSES for name, _ in two_by_two.LOST.values()}
+
+    def learn_none(truth: Source, lesson: Lesson, scenario: str, seed: int) -> Learned:
+        asked.append((float(truth.dictionary.atoms[0, 0]), lesson, scenario, seed))
+        return made[scenario]
+
+    def decomposed(truth: Source, encoder: object, dictionary: object, problem: KSparse, **more: Any) -> dict[str, float]:
+        assert encoder is made["learned"].encoder and more["known"] is made["known"].encoder and more["n"] == 123
+        assert (problem.k, problem.nonnegative) == (2, True)
+        return scores
+
+    monkeypatch.setattr(two_by_two, "learn", learn_none)
+    monkeypatch.setattr(two_by_two, "decomposed", decomposed)
+    rows = decomposition(source=TOY, name="mine", k=2, model_atoms=20, steps=7, batch=9, rate=0.5, test=123, seeds=[0, 1])
+    assert {row["method"] for row in rows} == {"mine"} and {row["flops_train"] for row in rows} == {5.0}
+    assert [row["share_latent_mcc"] for row in rows if row.get("cause")] == [None] * 6
+    assert [row["latent_mcc_chance"] for row in rows if row.get("cell") == "solver on true atoms"] == [0.125] * 2
+    assert [(scenario, seed) for _, _, scenario, seed in asked] == [("learned", 0), ("known", 0), ("learned", 1), ("known", 1)]
+    assert asked[0][0] == asked[1][0] != asked[2][0] and asked[0][1] == Lesson("topk", 2, 20, 7, 9, 0.5, [])
+
+
+def test_a_warm_start_is_of_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    true_learn, true_solve = warm.learn, warm.solve
+    monkeypatch.setattr(warm, "learn", lambda truth, lesson, *rest: asked.append(lesson) or true_learn(truth, lesson, *rest))
+    monkeypatch.setattr(warm, "solve", lambda *given, **more: asked.append(more.get("lr")) or true_solve(*given, **more))
+    warm_starts(source=TOY, method="adam_exp", rate=0.5, starts=["zero"], iterations=1, test=20, seeds=[0])
+    assert asked == [None, 0.5]  # the optimum; no encoder is trained where none begins
+    asked.clear()
+    (begin, _) = warm_starts(source=TOY, method="ista", starts=["encoder"], iterations=1, steps=3, batch=32, k=2, test=20, seeds=[0])
+    assert Lesson("relu", 2, steps=3, batch=32) in asked and 0.5 not in asked and begin["l0"] > 0
+
+
+def test_compiled_kernels_cost_a_sample_the_same_however_many_there_are() -> None:
+    few, many = (warm_starts(source=TOY, method="coordinate_descent", starts=["zero"], iterations=1, test=test, seeds=[0])[-1]["flops"]
+                 for test in (100, 200))
+    assert few == pytest.approx(many, rel=0.2)
+    assert 2 * 16 * 8 < few < 2 * (2 * 16 * 8)  # a product with all atoms, and the little that the sweep does beyond it

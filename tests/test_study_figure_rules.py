@@ -52,11 +52,11 @@ def test_the_step_that_validation_chose_is_the_median_over_seeds() -> None:
 
 
 def test_paths_have_axes_for_both_columns_and_the_level_of_chance() -> None:
-    rows = [row | {"latent_mcc_chance": 0.1} for row in penalised().rows]
+    rows = [row | {"latent_mcc_chance": 0.1, "mse": row["l1"] ** 2 * (1 + row["seed"])} for row in penalised().rows]
     along = KINDS["paths"](Records(rows), x="l1", along="l1", y="latent_mcc", log_x=True).to_dict()
     low, _ = along["layer"][0]["encoding"]["y"]["scale"]["domain"]
     assert low < 0.1 and "x" not in along["usermeta"]["columns"]
-    other = KINDS["paths"](Records(rows), x="l0", along="l1", y="mse", log_y=True).to_dict()
+    other = KINDS["paths"](Records(rows), x="l0", along="l1", y="mse", log_y=True, band="none").to_dict()
     axes = other["layer"][0]["encoding"]
     assert "values" not in axes["x"]["axis"] and axes["y"]["scale"]["domain"][0] > 0 and "x" in other["usermeta"]["columns"]
 
@@ -155,3 +155,10 @@ def test_the_deepest_shade_is_the_largest_entry_whatever_its_sign() -> None:
     assert "the deepest shade is 2 in all panels" in KINDS["matrices"](Records(rows)).to_dict()["usermeta"]["note"]
     signs = json.dumps(KINDS["matrices"](Records(rows), signs=True).to_dict())
     assert "abs(datum.value) / 1e-12" in signs and "abs(datum.value) / 2" not in signs  # as dark as can be, however small
+
+
+def test_what_costs_nothing_has_no_line_on_a_logarithm() -> None:
+    rows = [{"method": "truth", "flops_train": 0.0, "flops_inference": 0.0}, {"method": "sae", "flops_train": 50.0, "flops_inference": 1.0}]
+    spec = KINDS["break_even"](Records([row | {"seed": 0} for row in rows])).to_dict()
+    points = [point for data in spec["datasets"].values() for point in data if "least" in point]
+    assert {point["method"] for point in points} == {"sae"} and min(point["least"] for point in points) > 50
