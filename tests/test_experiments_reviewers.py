@@ -144,6 +144,9 @@ def test_the_estimates_grow_with_the_work() -> None:
 
 def test_a_lesson_is_read_for_its_scenario() -> None:
     assert Lesson("topk", 3, rate=0.01, options=["warmup=0.5"]).given("learned") == {"rate": 0.01, "warmup": 0.5}
+    assert Lesson("topk", 3, options=["code_weight=0.5"]).given("distilled") == {"code_weight": 0.5}
+    with pytest.raises(InputError, match="topk in the scenario learned has no option 'code_weight'"):
+        Lesson("topk", 3, options=["code_weight=0.5"]).given("learned")
     truth = of_seed("uniform:atoms=16,width=8,active=3", 0)
     assert active_of(truth, TOY, None) == 3 and active_of(truth, TOY, 2) == 2
     untouched = learn(truth, Lesson("topk", 3), "truth", 0)
