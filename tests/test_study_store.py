@@ -87,12 +87,13 @@ def test_rows_are_chosen_by_their_columns() -> None:
 
 def test_a_folder_of_stores_is_read_as_one(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        made = StoreWriter(tmp_path / "all" / name, plan(trial("k"), study=name), b"")
+        made = StoreWriter(tmp_path / "all" / name, plan(trial("k"), trial("none"), study=name), b"")
         made.append(line("k"))
         made.close()
     found = Records.open(tmp_path / "all")
     assert found.column("study") == ["one", "two"]
     assert found.study == "one, two"
+    assert [each["study"] for each in found.absent] == ["one", "two"]
     with pytest.raises(InputError, match="holds no results of `sparsegap run`: it is not there"):
         Records.open(tmp_path / "absent")
     with pytest.raises(InputError, match=r"there is no plan\.json in it"):
@@ -136,7 +137,9 @@ def test_trials_of_something_else_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / TRIALS).read_text() == "dear notes"
 
 
-@pytest.mark.parametrize("damaged", [b"[1]\n", b'{"key": "k1"}\n', b'{"key": "k1", "options": {}, "rows": [1], "error": null}\n'])
+@pytest.mark.parametrize("damaged", [b"[1]\n", b'{"key": "k1"}\n', b'{"key": "k1", "options": {}, "rows": [1], "error": null}\n',
+                                     b'{"key": "k1", "options": [], "rows": [], "error": null}\n',
+                                     b'{"key": "k1", "options": {}, "rows": [], "error": 1}\n'])
 def test_a_damaged_line_is_told(writer: StoreWriter, damaged: bytes) -> None:
     with open(writer.folder / TRIALS, "ab") as file:
         file.write(damaged)
@@ -145,14 +148,14 @@ def test_a_damaged_line_is_told(writer: StoreWriter, damaged: bytes) -> None:
 
 
 def test_planned_trials_without_rows_are_told_by_their_options(tmp_path: Path) -> None:
-    writer = StoreWriter(tmp_path / "s", plan(trial("k1"), trial("k2"), trial("k3")), b"")
+    writer = StoreWriter(tmp_path / "s", plan(trial("k1"), trial("k2"), trial("k3", labels={"pair": "1 / 2"})), b"")
     writer.append(line("k1"))
     writer.append(line("k2", rows=[], error="it broke"))
     found = Records.open(tmp_path / "s")
     writer.close()
     place = {"study": "mine", "experiment": trial("k3").experiment, "block": trial("k3").block, "variant": trial("k3").variant}
     assert (found.missing, len(found.failed)) == (1, 1)
-    assert found.absent == [trial(key).options | place | trial(key).labels for key in ("k2", "k3")]
+    assert found.absent == [trial("k2").options | place, trial("k3").options | place | {"pair": "1 / 2"}]
 
 
 def test_the_last_line_of_a_key_counts(writer: StoreWriter) -> None:
@@ -212,5 +215,6 @@ def test_rows_without_json_are_refused(writer: StoreWriter) -> None:
 
 
 def test_a_trial_tells_what_its_rows_have_other_values_of(writer: StoreWriter) -> None:
-    """The kind is "x" as given and "y" in the row; the size is in no row, and the score in no option."""
-    assert [each["overridden"] for each in Records.open(writer.folder).trials] == [["kind"]]
+    """The kind is "x" as given and "y" in the row; the size is as given or in no row, and the score in no option."""
+    writer.append(line("k2", rows=[{"seed": seed, "size": 1, "kind": kind} for seed, kind in enumerate("xy")]))
+    assert [each["overridden"] for each in Records.open(writer.folder).trials] == [["kind"], ["kind"]]
