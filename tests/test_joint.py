@@ -232,6 +232,23 @@ def test_a_known_dictionary_stays() -> None:
     assert unexplained(learner, x)[0] < 0.6
 
 
+def test_an_unrolled_encoder_of_known_atoms_keeps_k_in_every_layer() -> None:
+    x, _ = sparse_data()
+    deep = Joint(task(60, truth()), encoder="lista", encoder_options={"depth": 5})
+    deep.begin(x)
+    follow(deep, x)
+    assert deep.result()[0].keep == K and unexplained(deep, x)[0] < 0.2
+
+    def kept(learner: Joint) -> int | None:
+        learner.begin(x)
+        return learner.result()[0].keep  # type: ignore[return-value]
+
+    assert kept(Joint(task(2, truth()), encoder="lista", encoder_options={"keep": None})) is None
+    assert kept(Joint(task(2, truth()), encoder="lista", encoder_options={"nonnegative": False})) is None
+    assert kept(Joint(task(2, truth()), encoder="lista", penalty=0.1)) is None
+    assert kept(Joint(task(2), encoder="lista")) is None  # atoms that still move are learned better through a penalty
+
+
 def test_free_atoms_change_their_norms() -> None:
     x, _ = sparse_data(500)
     learner = Joint(task(20), norm="free", clip=1.0)

@@ -7,9 +7,12 @@ import math
 from typing import Any
 
 import pytest
+import vl_convert
 from tests.study_records import grid, ladder
 
 from sparsegap import charts
+from sparsegap.drawing.mark_names import Frame, place
+from sparsegap.drawing.rows import in_panels
 from sparsegap.drawing.still import rows_of
 from sparsegap.names import called, value_label
 from sparsegap.study.check import figure_kinds
@@ -78,3 +81,51 @@ def test_no_difference_has_no_sign() -> None:
     rows = [row | {"latent_mcc": 0.5 - 0.001 * (row["method"] == "sc")} for row in grid().rows]
     drawn = rows_of(charts.spec(KINDS["heatmap"](Records(rows), of="sc", minus="sae", panel="active")))
     assert {row["words"] for row in drawn} == {"0.00"}
+
+
+def crowded() -> Records:
+    """Thirteen methods, of which one of each two costs more and is worse; topk is read in two other ways."""
+    cheap = ("topk", "topk+refit", "topk+omp", "relu", "gated", "prolu", "lista-2")
+    dear = ("jumprelu", "omp", "mlp", "cut", "prune", "lasso")
+    rows = [{"method": method, "atoms": 16, "seed": 0, "latent_mcc": 0.3 + 0.08 * place, "flops_inference": 100.0 * 2**place}
+            for place, method in enumerate(cheap)]  # fmt: skip
+    rows += [{"method": method, "atoms": 16, "seed": 0, "latent_mcc": 0.3, "flops_inference": 150.0 * 2**place}
+             for place, method in enumerate(dear)]  # fmt: skip
+    return Records(rows)
+
+
+def test_many_marks_have_a_legend_and_shapes_and_names_only_on_the_frontier() -> None:
+    spec = charts.spec(KINDS["tradeoff"](crowded()))
+    drawn = {row["name"]: row for row in rows_of(spec)}
+    corners = [row["corner"] for row in drawn.values() if row["corner"]]
+    assert len(drawn) == 13 and len(corners) >= 4 and all(row["efficient"] for row in drawn.values() if row["corner"])
+    assert not any(corner.startswith("f") for corner in corners)  # names stand at their marks
+    marks = next(layer["encoding"] for layer in spec["layer"] if layer["mark"]["type"] == "point")
+    assert marks["shape"]["scale"]["domain"] == ["own codes", "+ refit", "+ OMP"] and marks["shape"]["field"] == "reading"
+    assert "TopK SAE" in marks["color"]["legend"]["labelExpr"] and "TopK SAE + OMP" not in marks["color"]["legend"]["labelExpr"]
+    assert {row["reading"] for name, row in drawn.items() if not name.startswith("TopK SAE +")} == {"own codes"}
+    shown = vl_convert.vegalite_to_vega(spec)["legends"]
+    assert [next(name for name in ("fill", "shape") if name in legend) for legend in shown] == ["fill", "shape"]
+
+
+def test_few_marks_have_no_legend() -> None:
+    spec = charts.spec(KINDS["tradeoff"](Records(crowded().rows[:12])))
+    marks = next(layer["encoding"] for layer in spec["layer"] if layer["mark"]["type"] == "point")
+    assert marks["color"]["legend"] is None and marks["shape"]["legend"] is None
+    assert all(row["corner"] for row in rows_of(spec))
+
+
+def test_a_name_keeps_clear_of_an_interval() -> None:
+    def corner(low: float | None, high: float | None) -> str:
+        row = {"x": 5.0, "y": 5.0, "low": None, "high": None, "name": "OMP", "efficient": True}
+        other = row | {"x": 5.6, "y": 1.0, "low": low, "high": high, "name": "", "efficient": False}
+        place([row, other], Frame([0.0, 10.0], [0.0, 10.0], False, 300, 300), few=True, legend=True)
+        return str(row["corner"])
+
+    assert corner(None, None) == "above right" and corner(4.0, 6.5) in ("above left", "below left")
+
+
+def test_panels_alike_but_for_the_last_column_follow_each_other() -> None:
+    rows = [{"atoms": atoms, "dictionary": kind} for kind in ("known", "learned") for atoms in (16, 1000)]
+    assert [name for name, _ in in_panels(rows, ["atoms", "dictionary"])] == [
+        "N = 16, known", "N = 16, learned", "N = 1,000, known", "N = 1,000, learned"]  # fmt: skip

@@ -26,13 +26,15 @@ PLACES = {
     "further below right": Place("left", 6, 32), "far above": Place("left", 6, -47), "far above left": Place("right", -6, -47),
 }  # fmt: skip
 
+AT_HAND = tuple(corner for corner in PLACES if not corner.startswith("f"))  # where nobody asks whose name it is
+
 Box = tuple[float, float, float, float]
 
 
 def places(points: Sequence[tuple[float, float, str]], width: float, needed: int | None = None,
-           height: float = inf) -> list[str]:
-    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first that is free inside the width
-    and the height.
+           height: float = inf, corners: Sequence[str] = tuple(PLACES)) -> list[str]:
+    """For each point (x and y in pixels, y downwards, and its name) the corner for the name: the first of `corners` that is free inside the
+    width and the height.
 
     Of the points after the `needed` first, those without a free corner go without a name: "". The others take the one that covers least.
     """
@@ -40,11 +42,11 @@ def places(points: Sequence[tuple[float, float, str]], width: float, needed: int
     chosen: list[str] = []
     top = -inf if height == inf else -RADIUS
     for number, (x, y, name) in enumerate(points):
-        boxes = {corner: _box(x, y, name, place) for corner, place in PLACES.items()}
+        boxes = {corner: _box(x, y, name, place) for corner, place in PLACES.items() if corner in corners}
         inside = [corner for corner, box in boxes.items() if box[0] >= 0 and box[2] <= width and top <= box[1] and box[3] <= height]
         free = [corner for corner in inside if not any(_meet(boxes[corner], other) for other in taken)]
         must = needed is None or number < needed
-        least = min(inside or PLACES, key=partial(_covered, boxes, taken))
+        least = min(inside or corners, key=partial(_covered, boxes, taken))
         chosen.append(free[0] if free else least if must else "")
         taken += [boxes[chosen[-1]]] if chosen[-1] else []
     return chosen

@@ -45,13 +45,16 @@ def in_panels(rows: Sequence[Row], panel: str | list[str], used: Sequence[str] =
     """Rows by panel, with what to write above each: nothing where only one value occurs.
 
     Variants are never lumped together: unless the figure tells them apart in another way (`used`), each has panels of its own, and rows of
-    no variant, as those of a method that nothing was changed in, stand in the panels of every variant.
+    no variant, as those of a method that nothing was changed in, stand in the panels of every variant. Of several columns those alike in
+    all but the last follow each other, in whatever order they were measured.
     """
     wanted = as_list(panel)
     split = "variant" not in used
     names = varying(rows, wanted if not split or "variant" in wanted else [*wanted, "variant"])
-    groups = grouped(_in_every_variant(rows) if split else rows, lambda row: key_of(row, names))
-    return [(label_of(group[0], names), group) for group in groups.values()]
+    groups = list(grouped(_in_every_variant(rows) if split else rows, lambda row: key_of(row, names)).values())
+    first = list(dict.fromkeys(key_of(group[0], wanted[:-1]) for group in groups))
+    groups.sort(key=lambda group: first.index(key_of(group[0], wanted[:-1])))
+    return [(label_of(group[0], names), group) for group in groups]
 
 
 def _in_every_variant(rows: Sequence[Row]) -> list[Row]:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import Any, Literal
 
 import altair as alt
 
 from sparsegap.break_even import frontier
-from sparsegap.charts import HALO, SMALL, is_listed, light
-from sparsegap.drawing import panels
+from sparsegap.charts import is_listed, light
+from sparsegap.drawing import mark_names, panels
 from sparsegap.drawing.axes import extent, quantitative
 from sparsegap.drawing.lumping import lumped
+from sparsegap.drawing.mark_names import Frame
 from sparsegap.drawing.names import as_list, column_title, number_label, value_label
 from sparsegap.drawing.panels import Look, Panel
 from sparsegap.drawing.rows import at_end, chosen, in_panels, key_of, named, rounded
 from sparsegap.drawing.series import Series, label_expression
 from sparsegap.drawing.summaries import Band, Centre, Row, band_words, grouped, is_number, numbers, per_seed, spread
-from sparsegap.label_places import CHARACTER, LETTER_HEIGHT, PLACES, apart, places
+from sparsegap.names import called
 from sparsegap.study.records import Column, Records, Where
 
 HEIGHT, LOW = 300, 230  # of a panel in a row, and in a grid, which has to fit on a page
 NARROW, HALF, ALONE = 210, 250, 330  # the least width of a panel: of three in a row, of two, of the only one
 LESS_IS_BETTER = ("fvu", "mse", "loss", "objective_gap", "dead", "value_error", "largest_error", "seconds")
 MARKS = ("circle", "square", "triangle-up", "diamond")
-STACK, NEAR, BESIDE = 4, 12, 10  # marks that make a stack; pixels between the first and the last of them, and to their names
-FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, those that nothing cheaper equals, and others where there is room
+FEW_TO_NAME = 12  # marks of a panel that all get their names; of more, those that nothing cheaper equals, and a legend tells the others
+OWN = "own codes"  # of a method, beside the dictionary of an encoder read in another way
 
 
 def tradeoff(
@@ -51,7 +51,8 @@ def tradeoff(
     With `train` and `samples` the cost is train + samples · x, one panel for each number of samples. `shape` is a column with few values,
     as whether the dictionary is known or learned: each has its own shape and its own frontier. `panel`: levels side by side; of several
     columns the last varies along a row, and a row has one scale of costs. Without `setting` every setting that varies otherwise has a mark
-    of its own. A dictionary read in several ways has one colour.
+    of its own. A dictionary read in several ways has one colour. Up to twelve marks of a panel have their names beside them. Of more, those
+    on the frontier have, a legend tells the colours of all, and the shape of a mark says how a dictionary is read.
     """
     wanted = at_end(records, chosen(records, where, [x, y]), at)
     measured = [row for row in wanted if is_number(row.get(y))]
@@ -69,7 +70,9 @@ def tradeoff(
             rows += [{"key": f"{len(titles)}/{number}", **row, "panel": len(titles), "where": title} for number, row in enumerate(found)]
             titles.append(title)
             lines.append(key_of(part[0], as_list(panel)[:-1]) if len(as_list(panel)) > 1 else (len(titles),))
-    series = Series(rows, legend=False)  # every mark that matters has its name beside it
+    crowded = any(len(own) > FEW_TO_NAME for own in grouped(rows, lambda row: row["panel"]).values())
+    series = Series([row | {"name": row["plain"]} for row in rows], legend=crowded)
+    shapes = _shapes(rows, shape, crowded)
     across, grid = _layout(lines)
     height, least = (LOW if grid else HEIGHT), (ALONE if len(titles) < 2 else HALF if across == 2 else NARROW)
     domain_y = extent([row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None], padding=0.1)
@@ -77,8 +80,10 @@ def tradeoff(
     for number, title in enumerate(titles):
         own = [row for row in rows if row["panel"] == number]
         domain_x = extent([row["x"] for row in rows if lines[row["panel"]] == lines[number]], log=log_x, padding=0.08)
-        _place(own, domain_x, domain_y, log_x, (least, height))
-        drawn.append(Panel(_layers(x if samples is None else "flops_total", y, own, series, domain_x, domain_y, log_x, shape), title))
+        frame = Frame(domain_x, domain_y, log_x, least, height)
+        mark_names.place(own, frame, few=not split, legend=crowded)
+        layers = _layers((x if samples is None else "flops_total", y), own, series, frame, shapes)
+        drawn.append(Panel(layers, title))
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
         rows,
@@ -91,6 +96,7 @@ def tradeoff(
             least=least,
             grid=grid,
             columns=_columns(rows, column_title(x), column_title(y), shape),
+            entries=[row["plain"] for row in rows] if series.legend else (),
         ),
     )
 
@@ -143,7 +149,10 @@ def _named(row: Row, colour: list[str]) -> Row:
     """Of a dictionary that is read in another way, as topk+omp, the colour of the dictionary and the name of both."""
     found = named(row, colour)
     first, plus, _ = found["method"].partition("+")
-    return found | {"method": first} if plus and not is_listed(found["method"]) else found
+    if not plus or is_listed(found["method"]):
+        return found | {"plain": found["name"], "reading": OWN}
+    plain = called(first)
+    return found | {"method": first, "plain": plain, "reading": found["name"].removeprefix(plain).strip()}
 
 
 def _judge(rows: list[Row], higher: bool) -> None:
@@ -154,116 +163,36 @@ def _judge(rows: list[Row], higher: bool) -> None:
             row["efficient"] = number in best
 
 
-def _place(rows: list[Row], domain_x: list[float], domain_y: list[float], log_x: bool, size: tuple[float, float]) -> None:
-    """Where names go, judged at the narrowest a panel gets; those of marks that something cheaper equals only where there is room."""
-
-    width, height = size
-
-    def across(value: float) -> float:
-        low, high = domain_x
-        return width * (log(value / low) / log(high / low) if log_x else (value - low) / (high - low))
-
-    ordered = sorted(rows, key=lambda row: not row["efficient"])
-    down = [height * (domain_y[1] - row["y"]) / (domain_y[1] - domain_y[0]) for row in ordered]
-    few = len(rows) <= FEW_TO_NAME and not any(row["setting"] for row in rows)
-    found = [(row, across(row["x"]), at) for row, at in zip(ordered, down, strict=True)]
-    taken = _stacked(found, domain_y, size) if few else []
-    free = [(at, below, row["name"]) for row, at, below in found if "corner" not in row]
-    rest = [row for row in ordered if "corner" not in row]
-    needed = len(rest) if few else sum(row["efficient"] for row in rest)
-    marks = [(at, below, "") for row, at, below in found if "corner" in row]
-    for row, corner in zip(rest, places([*free, *marks, *taken], width, needed, height), strict=False):
-        row["corner"] = corner
-
-
-def _stacked(found: list[tuple[Row, float, float]], domain_y: list[float], size: tuple[float, float]) -> list[tuple[float, float, str]]:
-    """Names of marks that stand above each other go beside them in the order of the marks, in their colours: any other place would be
-    nearer to another mark. What of the panel these names take, as points without a name.
-    """
-    width, height = size
-    taken = []
-    ordered = sorted(found, key=lambda each: each[1])
-    stacks = [stack for stack in _runs(ordered) if len(stack) >= STACK]
-    for stack in stacks:
-        longest = CHARACTER * max(len(row["name"]) for row, _, _ in stack)
-        right = stack[-1][1] + BESIDE + longest <= width
-        downs = apart([down for _, _, down in stack], LETTER_HEIGHT, height)
-        for (row, at, _), down in zip(stack, downs, strict=True):
-            row["corner"] = "beside" if right else "beside left"
-            row["beside"] = rounded(domain_y[1] - down / height * (domain_y[1] - domain_y[0]))
-            steps = range(int(CHARACTER * len(row["name"]) // BESIDE) + 1)
-            taken += [(at + (BESIDE if right else -BESIDE) * (step + 1), down, "") for step in steps]
-    return taken
-
-
-def _runs(ordered: list[tuple[Row, float, float]]) -> list[list[tuple[Row, float, float]]]:
-    """Marks by cost, cut where the cost moves on."""
-    runs: list[list[tuple[Row, float, float]]] = []
-    for each in ordered:
-        if runs and each[1] - runs[-1][0][1] < NEAR:
-            runs[-1].append(each)
-        else:
-            runs.append([each])
-    return runs
-
-
-def _layers(
-    x: str, y: str, rows: list[Row], series: Series, domain_x: list[float], domain_y: list[float], log_x: bool, shape: str | None
-) -> list[Any]:
-    at_x = quantitative(alt.X, "x", x, domain_x, log=log_x)
-    at_y = quantitative(alt.Y, "y", y, domain_y)
+def _layers(columns: tuple[str, str], rows: list[Row], series: Series, frame: Frame, shapes: alt.Shape) -> list[Any]:
+    x, y = columns
+    at_x = quantitative(alt.X, "x", x, frame.x, log=frame.log)
+    at_y = quantitative(alt.Y, "y", y, frame.y)
     base = alt.Chart()
     steps = base.mark_line(interpolate="step-after", strokeWidth=2, color=light("line")).encode(
         x=at_x, y=at_y, detail="kind:N", order="x:Q"
     )
-    kinds = list(dict.fromkeys(row["kind"] for row in rows))
     marks = base.mark_point(filled=True, size=80).encode(
-        x=at_x,
-        y=at_y,
-        color=series.colour(symbol="circle"),
-        shape=_shapes(kinds, shape),
-        opacity=series.opacity(),
-        tooltip=_tooltip(x, y, shape),
+        x=at_x, y=at_y, color=series.colour(symbol="circle"), shape=shapes, opacity=series.opacity(), tooltip=_tooltip(x, y, rows)
     )
-    names = [
-        base.mark_text(align=place.align, baseline="middle", dx=place.dx, dy=place.dy, fontSize=SMALL - 1, **how)  # type: ignore[arg-type]
-        .encode(x=at_x, y=at_y, text="name:N")
-        .transform_filter(f"datum.corner === '{corner}'")
-        for corner, place in PLACES.items()
-        if any(row["corner"] == corner for row in rows)
-        for how in (HALO, {})
-    ]
-    names += [
-        base.mark_text(align=align, baseline="middle", dx=dx, fontSize=SMALL - 1, fontWeight=600, **how)  # type: ignore[arg-type]
-        .encode(x=at_x, y=quantitative(alt.Y, "beside", y, domain_y), text="name:N", **colour)
-        .transform_filter(f"datum.corner === '{corner}'")
-        for corner, align, dx in (("beside", "left", BESIDE), ("beside left", "right", -BESIDE))
-        if any(row["corner"] == corner for row in rows)
-        for how, colour in ((HALO, {}), ({}, {"color": series.colour(symbol="circle")}))
-    ]
-    return [
-        steps.transform_filter("datum.efficient"),
-        base.mark_rule(strokeWidth=1.5).encode(x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", stroke=series.stroke()),
-        marks,
-        *names,
-    ]
-
-
-def _shapes(kinds: list[str], shape: str | None) -> alt.Shape:
-    legend = (
-        alt.Legend(
-            labelExpr=label_expression({kind: kind for kind in kinds}), symbolFillColor=light("muted"), symbolStrokeColor=light("muted")
-        )
-        if shape and len(kinds) > 1
-        else None
+    whiskers = base.mark_rule(strokeWidth=1.5).encode(
+        x=at_x, y=alt.Y("low:Q", title=at_y["title"]), y2="high:Q", color=series.colour(symbol="circle"), opacity=series.opacity()
     )
-    return alt.Shape(
-        "kind:N", scale=alt.Scale(domain=kinds, range=[MARKS[number % len(MARKS)] for number in range(len(kinds))]), legend=legend
-    )
+    names = mark_names.layers(rows, at_x, at_y, quantitative(alt.Y, "beside", y, frame.y), series)
+    return [steps.transform_filter("datum.efficient"), whiskers, marks, *names]
 
 
-def _tooltip(x: str, y: str, shape: str | None) -> list[alt.Tooltip]:
-    kinds = [alt.Tooltip("kind:N", title=column_title(shape))] if shape else []
+def _shapes(rows: list[Row], shape: str | None, crowded: bool) -> alt.Shape:
+    """By the column `shape`; without one, and where names are left to a legend, by how a dictionary is read."""
+    field = "kind" if shape or not crowded else "reading"
+    kinds = sorted(dict.fromkeys(row[field] for row in rows), key=lambda kind: kind != OWN)
+    grey: dict[str, Any] = {"symbolFillColor": light("muted"), "symbolStrokeColor": light("muted")}
+    legend = alt.Legend(labelExpr=label_expression({kind: kind for kind in kinds}), **grey) if len(kinds) > 1 else None
+    scale = alt.Scale(domain=kinds, range=[MARKS[number % len(MARKS)] for number in range(len(kinds))])
+    return alt.Shape(f"{field}:N", scale=scale, legend=legend)
+
+
+def _tooltip(x: str, y: str, rows: list[Row]) -> list[alt.Tooltip]:
+    kinds = [alt.Tooltip("kind:N", title="kind")] if any(row["kind"] for row in rows) else []
     return [
         alt.Tooltip("name:N", title="method"),
         *kinds,

@@ -14,6 +14,7 @@ from sparsegap.affine import Affine
 from sparsegap.dictionary import Dictionary
 from sparsegap.encoder import Amortised
 from sparsegap.encoders.batch_topk import BatchTopK
+from sparsegap.encoders.lista import LISTA
 from sparsegap.errors import InputError
 from sparsegap.learning.adam import Adam
 from sparsegap.learning.autoencoder import Autoencoder, Slots
@@ -38,6 +39,7 @@ class Joint(Learner):
     revive: "auxk" lets dead atoms model what the others leave, "resample" makes them directions of badly reconstructed samples. dead_after:
     samples without use from which an atom is dead. norm: "unit" atoms, or "free". gain: of the first detectors, where
     the atoms learn. cut_rate: factor on the rate of thresholds and biases, which else follow the detectors too slowly to hold L0 at k.
+    On known atoms a lista keeps k in every layer, unless keep=none or a penalty is given.
     Cost a step: 2·n·m·d for one dense product, 8·n·k·d for active atoms, and four readings of (m, d) matrices by Adam.
     """
 
@@ -126,7 +128,7 @@ class Joint(Learner):
     def _build(self, dictionary: Dictionary) -> None:
         """The parts that learn, from atoms in the units of training."""
         task = self.task
-        encoder = first_encoder(self.encoder_class, dictionary, task, self.encoder_options)
+        encoder = first_encoder(self.encoder_class, dictionary, task, self.encoder_options, self._counts())
         self.model = Autoencoder(encoder, dictionary, learns_atoms=task.dictionary is None)
         unit = ("atoms",) if self.norm == "unit" else ()
         counts = "k" in registry.options(self.encoder_class)
@@ -135,6 +137,12 @@ class Joint(Learner):
         self.idle = Idle(task.atoms, self.dead_after, task.device)
         penalty = None if self.penalty is None else self.penalty / self.scale
         self.sparsity: Sparsity = keeper(self.model, task.k, float(task.width), penalty)
+
+    def _counts(self) -> tuple[str, ...]:
+        """Which options of the encoder are k unless they are given. With a penalty a deep lista of many atoms soon has none active."""
+        signed = self.encoder_options.get("nonnegative") is False
+        keeps = self.encoder_class is LISTA and self.task.dictionary is not None and self.penalty is None and not signed
+        return ("k", "keep") if keeps else ("k",)
 
     @torch.no_grad()
     def _first_detectors(self, centred: Tensor) -> None:
