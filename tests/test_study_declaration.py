@@ -10,7 +10,7 @@ from tests.studies import PLAIN, experiments, judged, write  # noqa: F401
 
 from sparsegap import InputError
 from sparsegap.source import parse_source
-from sparsegap.study.declaration import Faults, read_file
+from sparsegap.study.declaration import Fault, Faults, read_file
 from sparsegap.study.finding import asked
 from sparsegap.study.plan import trial_key
 from sparsegap.study.values import hashable
@@ -209,7 +209,7 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         (HEAD + "sweep.size = [1, {size = 2}]", "sweep.size: mixes tables with values"),
         (HEAD + "settings.size = 1001", "trials: tiny: size must be at most 1000, not 1001"),
         (HEAD + "settings.scale = inf", "settings.scale: inf is not a finite number"),
-        (HEAD + "seeds.full = 1_000_000_000", "seeds.full: 1,000,000,000 seeds: 10,000 are the most"),
+        (HEAD + "seeds.full = 10_001", "seeds.full: 10,001 seeds: 10,000 are the most"),
         (HEAD + "settings.size = true", "settings.size: must be int, not true"),
         (HEAD + "sweep.size = [" + ", ".join(map(str, range(400))) + "]\nsweep.scale = [" + ", ".join(map(str, range(400))) + "]",
          "sweep: comes to 160,000 trials; 100,000 are the most"),
@@ -266,6 +266,12 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 def test_a_word_that_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no study 'ladde'; did you mean 'ladder'"):
         asked("ladde")
+
+
+@pytest.mark.parametrize(("count", "last"), [(50, "b.toml: x49: wrong"), (51, "and 1 more")])
+def test_so_many_faults_are_told(count: int, last: str) -> None:
+    found = Faults({"a.toml": [], "b.toml": [Fault(f"x{number}", "wrong") for number in range(count)]})
+    assert (found.count, found.lines[-1], len(found.lines)) == (count, last, count)
 
 
 def test_a_collection_tells_the_faults_of_all(tmp_path: Path) -> None:
