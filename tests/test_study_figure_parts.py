@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import altair as alt
 import pytest
 from tests.figure_specs import spec_of
-from tests.study_records import trained
+from tests.study_records import grid, trained
 
 from sparsegap import charts
-from sparsegap.drawing.axes import log_ticks, powers
+from sparsegap.drawing.axes import log_ticks, powers, quantitative
 from sparsegap.drawing.panels import abreast, even, sized
 from sparsegap.drawing.series import dashes, told_apart
+from sparsegap.drawing.shading import position
 from sparsegap.drawing.still import PAGE, PIXELS_PER_MM, drawn_height, drawn_width, rows_of, svg
 from sparsegap.drawing.summaries import per_seed, spread
 from sparsegap.drawing.titles import lines
@@ -107,6 +109,19 @@ def test_panels_of_one_column_stand_abreast_where_they_would_be_taller_than_a_pa
     drawn = svg(spec_of("curves", Records(rows), y="latent_mcc", panel=["block", "variant"]), 321)
     assert drawn_height(drawn) <= PAGE * PIXELS_PER_MM
     assert drawn_width(drawn) == pytest.approx(321, abs=3)
+
+
+def test_cells_stay_as_wide_as_their_numbers() -> None:
+    first = grid().where(atoms=[16, 32], active=3).rows
+    cells = [row | {"atoms": row["atoms"] * 4**size, "active": k} for size in range(3) for k in range(1, 9) for row in first]
+    assert drawn_height(svg(spec_of("heatmap", Records(cells), panel="active", of="sc"), 321)) > PAGE * PIXELS_PER_MM
+
+
+def test_ticks_that_are_given_all_stand_there() -> None:
+    atoms = [16, 32, 64, 128, 256, 512]
+    drawn = [position(alt.X, "across", atoms, "atoms"), quantitative(alt.X, "x", "steps", [1.0, 100.0], log=True)]
+    axes = [each.to_dict()["axis"] for each in drawn]
+    assert [axis["tickCount"] for axis in axes] == [len(axis["values"]) for axis in axes] == [6, 7]
 
 
 def test_names_of_points_at_one_place_do_not_cover_each_other() -> None:

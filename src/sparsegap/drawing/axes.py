@@ -62,7 +62,7 @@ def quantitative(
     scale = alt.Scale(type="log", domain=domain, nice=False) if log else alt.Scale(domain=domain, nice=False, zero=False)
     places = list(ticks) if ticks else log_ticks(*domain) if log else []
     words = powers(places) if log and domain[0] < TINY and not ticks else f"format(datum.value, '{number_format(domain)}')"
-    values: Any = {"values": places} if places else {}
+    values: Any = {"values": places, "tickCount": len(places)} if places else {}  # the theme's count would leave out every other one
     return channel(
         f"{field}:Q",
         title=column_title(name) + (" (log)" if log else ""),

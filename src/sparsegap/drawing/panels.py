@@ -22,6 +22,7 @@ SPACING = 26
 AXIS = 58  # a first guess of what labels and title of a vertical axis take; drawing tells
 CHARACTER, SYMBOL = 7.0, 46  # of a legend's entry, in pixels
 LEAST = 230  # width of a panel
+THINNEST = 70  # width of a panel in print that stands beside another, so that the figure fits onto a page
 FIRST = "first"  # the layer that hears what is picked in the legend
 
 
@@ -44,6 +45,7 @@ class Look:
     height: int = 260
     across: int = 2
     least: int = LEAST
+    thinnest: int = THINNEST
     aspect: float | None = None
     grid: bool = False
     entries: Sequence[str] = ()
@@ -63,6 +65,7 @@ def figure(panels: Sequence[Panel], rows: Sequence[Row], look: Look) -> Any:
         shared: Any = dict.fromkeys(look.share, "shared")
         chart = alt.concat(*views, columns=look.across, spacing=SPACING).resolve_scale(**shared)
         meta["panels"] = {"across": min(look.across, len(views)), "least": look.least, "aspect": look.aspect, "grid": look.grid}
+        meta["panels"] |= {"thinnest": look.thinnest}
     if len(set(look.entries)) > 1:  # set here once: altair would declare it in every layer
         picking: Any = {
             "select": {"type": "point", "fields": ["method"]},

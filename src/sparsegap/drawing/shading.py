@@ -43,8 +43,8 @@ def position(channel: type[Any], field: str, places: Sequence[Any], title: str) 
     """The place of a cell by its number along an axis that says the values there."""
     labels = ", ".join(f"'{number_label(value) if isinstance(value, int | float) else ''}'" for value in places)
     axis = alt.Axis(
-        values=list(range(len(places))), labelExpr=f"[{labels}][datum.value]", grid=False, ticks=False, domain=False, labelFlush=False,
-        labelOverlap="greedy" if channel is alt.X else False,
+        values=list(range(len(places))), tickCount=len(places), labelExpr=f"[{labels}][datum.value]",
+        grid=False, ticks=False, domain=False, labelFlush=False, labelOverlap="greedy" if channel is alt.X else False,
     )  # fmt: skip
     scale = alt.Scale(domain=[-0.5, len(places) - 0.5], nice=False, zero=False)
     return channel(f"{field}:Q", title=column_title(title), scale=scale, axis=axis)

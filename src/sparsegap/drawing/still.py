@@ -18,7 +18,6 @@ PIXELS_PER_MM = 96 / 25.4
 TWO_COLUMNS = 170.0  # mm, the width of a page's text; one column is 85
 NARROWEST, WIDEST = 60.0, 1000.0
 PAGE = 235.0  # mm, the height of a page's text
-THINNEST = 75  # pixels, of a panel that stands beside another so that the figure fits onto a page
 
 
 def still(spec: dict[str, Any], kind: str, width: float | None = None) -> bytes:
@@ -59,7 +58,7 @@ def svg(spec: dict[str, Any], width: float) -> str:
     if closer is None:
         return drawn
     abreast, each = _panels(closer, width)
-    return abreast if each >= THINNEST and drawn_width(abreast) <= width + 2 else drawn
+    return abreast if each >= closer["usermeta"]["panels"]["thinnest"] and drawn_width(abreast) <= width + 2 else drawn
 
 
 def _panels(plain: dict[str, Any], width: float) -> tuple[str, int]:

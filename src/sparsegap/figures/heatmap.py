@@ -17,6 +17,7 @@ from sparsegap.drawing.summaries import Row, grouped, is_number, per_seed, sprea
 from sparsegap.study.records import Column, Records, Where
 
 CELL = 46  # height, in pixels
+WIDE, WIDER = 26, 34  # least width of a cell: of a number without a sign and with one
 BESIDE, ABOVE = 0.29, 0.2  # half of what the number in a cell takes, in cells
 
 
@@ -72,6 +73,7 @@ def heatmap(
             height=max(CELL * len(up), 90),
             across=max(2, min(3, len(names))),
             least=200,
+            thinnest=(WIDER if minus else WIDE) * len(across),
             share=(),
             columns={
                 "where": "panel",
