@@ -61,7 +61,7 @@ def test_a_cut_gives_each_sample_its_own_number() -> None:
 
 
 def test_what_cannot_be_read() -> None:
-    with pytest.raises(InputError, match="no way to read called 'ompp'; there are: own, refit"):
+    with pytest.raises(InputError, match=r"no way to read called 'ompp'; did you mean 'omp'\?"):
         reading("ompp", None, SOURCE.dictionary, K, SOURCE.test(10).x)
     with pytest.raises(InputError, match="'own' and 'refit' need one"):
         reading("own", None, SOURCE.dictionary, K, SOURCE.test(10).x)
