@@ -52,6 +52,15 @@ def test_a_long_axis_names_the_value_that_stands_twice(tmp_path: Path) -> None:
     assert [str(fault) for fault in faults] == ['sweep.note: has "17" twice']
 
 
+def test_a_figure_and_a_claim_may_name_every_value_that_a_trial_has(tmp_path: Path) -> None:
+    said = 'says = "so"\nkind = "greater"\nmetric = "score"\na = { size = 5, kind = "b" }\nb = { size = 3, kind = "b" }\n'
+    drawn = 'name = "f"\nkind = "dots"\ntitle = "t"\ny = "score"\nwhere = { kind = ["b", "a"], size = 5 }\n'
+    _, faults = judged(tmp_path, PLAIN + f"[[claims]]\n{said}[[figures]]\n{drawn}")
+    assert faults == []
+    _, faults = judged(tmp_path, PLAIN + f"[[claims]]\n{said.replace('= 5', '= 4')}[[figures]]\n{drawn.replace('= 5', '= 4')}")
+    assert len(faults) == 2 and all("4" in fault.what for fault in faults)
+
+
 def test_a_long_sweep_reads_the_text_of_its_source_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trial is priced before the first runs; a source that is made for each of 20,000 trials takes minutes."""
     from sparsegap import scenarios
