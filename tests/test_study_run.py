@@ -184,6 +184,7 @@ def test_only_some_trials(here: Path) -> None:
     status, said = run(study, "--only", "three")
     assert status == 2
     assert "--only three: no trial has 'three' (blocks: tiny; variants: one, two; swept: kind, size)" in said
+    assert "no trial has 'size=4', but size=3, size=5 (blocks: tiny;" in run(study, "--only", "size=4")[1]
     for nothing in ("", "/"):
         status, said = run(study, "--only", nothing)
         assert status == 2 and f"--only '{nothing}' names nothing" in said
@@ -320,6 +321,8 @@ def test_speed_is_that_of_the_stored_trial_nearest_in_size() -> None:
     assert speed.seconds("e", 2e6) == pytest.approx(2.0)
     assert speed.seconds("e", None) == pytest.approx(5.5)
     speed.learn([{**lines[1], "seconds": 30.0, "flops": 1.5e9}])  # it compiled
+    assert speed.seconds("e", 1.5e9) == pytest.approx(15.0)
+    speed.learn([{"key": "k", "options": {}, "rows": [], "error": None, "device": processor()}])  # a line of another hand says neither
     assert speed.seconds("e", 1.5e9) == pytest.approx(15.0)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sparsegap.errors import InputError
 from sparsegap.study.plan import Trial
 
+MOST_VALUES = 12  # that are told
 Placed = tuple[str, Trial]  # the study's name and one of its trials
 
 
@@ -60,11 +61,19 @@ def _same(text: str, value: Any) -> bool:
         return text == "none" and value is None
 
 
+def _values(stranger: str, trials: Sequence[Trial]) -> str:
+    """What there is instead of a value that no trial has, where trials differ in that."""
+    name = stranger.partition("=")[0]
+    found = list(dict.fromkeys(trial.word(name) for trial in trials if name in trial.swept))
+    told = [f"{name}={each}" for each in found[:MOST_VALUES]] + ["…"] * (len(found) > MOST_VALUES)
+    return f", but {', '.join(told)}" if told else ""
+
+
 def _refuse(text: str, parts: Sequence[str], placed: Sequence[Placed]) -> None:
     strangers = [part for part in parts if not any(_has(each, part) for each in placed)]
     trials = [trial for _, trial in placed]
     blocks, variants = (list(dict.fromkeys(names)) for names in ([t.block for t in trials], [t.variant for t in trials if t.variant]))
     there = f"blocks: {', '.join(blocks)}" + (f"; variants: {', '.join(variants)}" if variants else "")
     swept = list(dict.fromkeys(option for trial in trials for option in trial.swept))
-    what = f"no trial has '{strangers[0]}'" if strangers else "no trial has all of these together"
+    what = f"no trial has '{strangers[0]}'{_values(strangers[0], trials)}" if strangers else "no trial has all of these together"
     raise InputError(f"--only {text}: {what} ({there}; swept: {', '.join(swept) or 'nothing'})")

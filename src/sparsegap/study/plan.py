@@ -34,9 +34,12 @@ class Trial(BaseModel):
     @property
     def name(self) -> str:
         """Where it stands, as a person and `--only` say it: `block/variant/option=value`."""
-        told = {name: self.labels.get(name, self.options.get(name)) for name in self.swept}
-        words = [value if isinstance(value, str) else shown(value) for value in told.values()]
-        return "/".join([self.block, *([self.variant] if self.variant else []), *(f"{n}={w}" for n, w in zip(told, words, strict=True))])
+        return "/".join([self.block, *([self.variant] if self.variant else []), *(f"{name}={self.word(name)}" for name in self.swept)])
+
+    def word(self, name: str) -> str:
+        """The value that an axis has in this trial, as the name writes it."""
+        value = self.labels.get(name, self.options.get(name))
+        return value if isinstance(value, str) else shown(value)
 
 
 class Plan(BaseModel):
