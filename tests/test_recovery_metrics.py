@@ -189,6 +189,8 @@ def test_a_feature_without_a_latent_scores_nothing() -> None:
     assert (scores.f1, scores.precision, scores.recall) == (0.5, 0.5, 0.5)
     with pytest.raises(InputError, match="3 latents cannot be paired with 4 features"):
         feature_f1(truth, truth, latents=np.arange(3))
+    with pytest.raises(InputError, match="4 latents cannot be paired with 6 features"):
+        feature_f1(truth, random_codes(100, 6, 1))
     with pytest.raises(InputError, match=r"100 samples.*50"):
         feature_f1(truth, truth[:50])
 

@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 from tests.judging import LUCK, NOISE, SAE, SC, claim, judge, rows, widths
 
+from sparsegap.statistics import settled
+
 DEARER = rows({"sc": 1000 * np.exp(LUCK + NOISE), "sae": 100 * np.exp(LUCK)})
 
 
@@ -112,3 +114,9 @@ def test_rounding_beside_one_is_no_ratio() -> None:
 def test_rounding_is_that_of_the_larger_side() -> None:
     found = rows({"sc": 0.0, "sae": 0.1 + 0.2})
     assert judge(claim("about", b=SAE, value=-0.3), found).status == "confirmed"
+
+
+def test_values_are_settled_by_what_they_are_within() -> None:
+    assert settled([1e-17, 0.5, -1e-13], 1e-12).tolist() == [0.0, 0.5, 0.0]
+    assert settled([0.3, 0.1 + 0.2, 0.3], 1e-12).tolist() == [0.3] * 3
+    assert settled([0.3, 0.4, 0.3], 1e-12).tolist() == [0.3, 0.4, 0.3]
