@@ -168,9 +168,9 @@ def test_a_side_does_not_lack_what_is_none_of_its_trials(other: dict[str, Any]) 
     """Also where only the trial that was not run has the column as an option, and rows have it as what they measured."""
     found = [row | {"experiment": "e", "size": "small"} for row in BETTER]
     absent = {"method": "sc", "variant": "faithful", "experiment": "e", "size": "small"}
-    both = claim(a=SC | {"size": "small"}, b=SAE | {"size": "small"}), Records(found, trials=[{"options": {"method": "sc"}}], absent=[absent])
-    assert "1 trial with" in verdicts([both[0]], both[1])[0].sentence
-    assert verdicts([both[0]], Records(found, trials=both[1].trials, absent=[absent | other]))[0].status == "confirmed"
+    asked, trials = claim(a=SC | {"size": "small"}, b=SAE | {"size": "small"}), [{"options": {"method": "sc"}}]
+    assert "1 trial with" in verdicts([asked], Records(found, trials=trials, absent=[absent]))[0].sentence
+    assert verdicts([asked], Records(found, trials=trials, absent=[absent | other]))[0].status == "confirmed"
 
 
 def test_a_trial_without_a_label_is_one_whose_label_is_none() -> None:

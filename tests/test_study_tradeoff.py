@@ -53,6 +53,7 @@ def test_a_reading_is_called_shortly_and_a_dictionary_by_what_it_is() -> None:
     assert called("refit") == "amplitudes refit"
     assert called("relu+refit") == "ReLU SAE + refit"
     assert value_label("dictionary_is", "known") == "dictionary known"
+    assert value_label("problem", "ksparse") == "codes with k active" and value_label("method", "ksparse") == "k by the solver"
 
 
 def test_the_line_of_recovery_over_the_active_atoms() -> None:

@@ -51,6 +51,7 @@ CALLED = {
 ABBREVIATIONS = {"SC": "sparse coding", "ITO": "codes optimised at inference time"}  # in the labels of the studies
 
 
+PROBLEMS = {"ksparse": "codes with k active", "lasso": "codes of the lasso"}  # what a solver solved, in the column `problem`
 WHO = ("method", "encoder", "learner")  # columns whose values are called as methods are
 READINGS = {"refit": "refit", "own": "its own encoder"}  # a way to read atoms, after a "+"
 
@@ -69,6 +70,8 @@ def value_label(name: str, value: object) -> str:
         return f"{words} = {number_label(value)}"
     if name in WHO and value is not None:
         return called(str(value))
+    if name == "problem" and value in PROBLEMS:
+        return PROBLEMS[str(value)]
     if name.endswith("_is") and value is not None:
         return f"{words.removesuffix(' is')} {value}"
     if value is None:
