@@ -96,7 +96,7 @@ def test_chance_is_one_where_all_panels_have_one() -> None:
 
 
 def test_words_for_numbers_series_and_abbreviations() -> None:
-    assert (number_label(50_000), number_label(2.5e8), number_label(0.01)) == ("50,000", "2.5e+08", "0.01")
+    assert (number_label(50_000), number_label(2.5e8), number_label(0.01)) == ("50,000", "250\u00a0M", "0.01")
     assert spelled_out(["SCALE"]) == "" and spelled_out(["SC, N = 16"]) == "SC: sparse coding."
     assert series_name({"encoder": "topk", "atoms": 16}, ["encoder", "atoms"]) == "topk, N = 16"  # the name in the rows has the colour
     assert are_ordered([{"a": 1, "b": 2}], ["a", "b"]) and not are_ordered([{"a": 1, "b": "x"}], ["a", "b"])

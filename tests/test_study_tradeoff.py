@@ -30,7 +30,7 @@ def test_levels_are_rows_of_one_scale_of_costs() -> None:
     spec = charts.spec(KINDS["tradeoff"](ladder(), panel=["atoms", "dictionary"]))
     views = spec["concat"]
     assert [view["title"]["text"] for view in views] == [f"N = {n}, {kind}" for n in ("16", "1,000") for kind in ("known", "learned")]
-    assert spec["usermeta"]["panels"] == {"across": 2, "least": 250, "aspect": None, "grid": True}
+    assert spec["usermeta"]["panels"] == {"across": 2, "least": 250, "aspect": None, "grid": True, "thinnest": 70}
     assert costs(views[0]) == costs(views[1]) != costs(views[2]) == costs(views[3])
     known = [row for row in rows_of(spec) if row["panel"] == 0]
     assert [row["method"] for row in known if row["efficient"]] == ["sae", "omp", "sc"]

@@ -49,6 +49,8 @@ TOKENS: dict[str, tuple[str, str]] = {
     "pine": ("#1f6b33", "#4fc06f"),
     "forest": ("#0c3a1a", "#b5efc0"),
     "brown": ("#7a4a21", "#c79a6d"),
+    "navy": ("#232f7d", "#93a4ff"),
+    "rose": ("#d8437f", "#ff8fb8"),
 }
 
 # One colour a method, in every figure of every page. What is not named here draws from SPARE by its name, so that it keeps its colour too.
@@ -88,7 +90,7 @@ METHODS: dict[str, str] = {
     "jumprelu": "crimson",
     "gated": "plum",
     "prolu": "slate",
-    "lista": "olive",
+    "lista": "navy",
     "alista": "brown",
     "linear_nonlinear": "vermilion",
     "matched_filter": "slate",
@@ -103,7 +105,10 @@ METHODS: dict[str, str] = {
     "chance": "muted",
 }
 SPARE = ("olive", "slate", "green", "plum", "orange")
-MLP_WIDTHS = ((64, "mint"), (512, "pine"), (float("inf"), "forest"))  # up to so many hidden units
+NUMBERED = {  # families in which two members stand side by side: up to so many hidden units or layers
+    "mlp": ((64, "mint"), (512, "pine"), (float("inf"), "forest")),
+    "lista": ((3, "navy"), (float("inf"), "rose")),
+}
 
 
 def light(token: str) -> str:
@@ -117,11 +122,11 @@ HALO: dict[str, Any] = {"stroke": light("surface"), "strokeWidth": 4, "strokeJoi
 def token(method: str) -> str:
     """The token of a method's colour: the same in every figure, also for a name that nobody listed.
 
-    A name with a number, as `mlp32` or `lista_5`, has its family's colour; an MLP's depends on how wide it is.
+    A name with a number, as `topk32`, has its family's colour; that of an MLP depends on its width, that of a lista on its depth.
     """
     family, number = in_family(method)
-    if family == "mlp" and number:
-        return next(token for most, token in MLP_WIDTHS if number <= most)
+    if family in NUMBERED and number:
+        return next(token for most, token in NUMBERED[family] if number <= most)
     return METHODS.get(method) or METHODS.get(family) or SPARE[zlib.crc32(method.encode()) % len(SPARE)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from sparsegap.number_formats import count, significant
+from sparsegap.number_formats import count, quantity, significant
 
 TITLES = {
     "step": "training steps", "seconds": "seconds", "samples": "training samples", "epoch": "epochs",
@@ -13,7 +13,7 @@ TITLES = {
     "flops_inference": "FLOPs a sample at inference", "flops_total": "FLOPs in total",
     "latent_mcc": "latent MCC", "dictionary_mcc": "dictionary MCC, cosine", "dictionary_pearson": "dictionary MCC, the paper's Pearson",
     "l0": "active latents a sample (L0)", "l1": "l1 weight", "l1_norm": "L1 norm of a sample's latents",
-    "fvu": "fraction of variance unexplained", "mse": "mean squared error",
+    "fvu": "fraction of variance unexplained", "mse": "mean squared error", "relative_mse": "squared error of the codes, as a share",
     "loss": "loss", "support_f1": "support F1", "support_precision": "support precision", "support_recall": "support recall",
     "exact_support": "samples with the exact support", "dead": "dead latents", "objective_gap": "objective above the optimum",
     "atoms": "sources N", "width": "measurements M", "active": "active sources K", "hidden": "hidden units", "l1_weight": "l1 weight",
@@ -80,8 +80,10 @@ def value_label(name: str, value: object) -> str:
 
 
 def number_label(value: float) -> str:
-    """A setting as people write it: 16, 1,024, 0.01."""
-    return count(value) if float(value).is_integer() and abs(value) < SMALL_COUNT else significant(value, 3)
+    """A setting as people write it: 16, 1,024, 10 M, 0.01."""
+    if abs(value) >= SMALL_COUNT:
+        return quantity(value)
+    return count(value) if float(value).is_integer() else significant(value, 3)
 
 
 def called(method: str) -> str:

@@ -185,7 +185,7 @@ def _shapes(rows: list[Row], shape: str | None, crowded: bool) -> alt.Shape:
     """By the column `shape`; without one, and where names are left to a legend, by how a dictionary is read."""
     field = "kind" if shape or not crowded else "reading"
     kinds = sorted(dict.fromkeys(row[field] for row in rows), key=lambda kind: kind != OWN)
-    grey: dict[str, Any] = {"symbolFillColor": light("muted"), "symbolStrokeColor": light("muted")}
+    grey: dict[str, Any] = {"orient": "bottom", "symbolFillColor": light("muted"), "symbolStrokeColor": light("muted")}
     legend = alt.Legend(labelExpr=label_expression({kind: kind for kind in kinds}), **grey) if len(kinds) > 1 else None
     scale = alt.Scale(domain=kinds, range=[MARKS[number % len(MARKS)] for number in range(len(kinds))])
     return alt.Shape(f"{field}:N", scale=scale, legend=legend)
