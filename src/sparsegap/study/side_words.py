@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sparsegap.names import WHO, column_title, value_label
+from sparsegap.names import WHO, called, column_title, value_label
 from sparsegap.study.claims import Claim, Filter
 from sparsegap.study.values import NONE
 
 PLAIN = (*WHO, "variant", "block", "size", "arrangement", "cell")  # columns whose values say enough without the column's name
+STATES = ("dictionary_is", "problem")  # the same, but "with" stands before them
+READERS = {"own": "its own encoder", "encoder": "the encoder", "solver": "a solver", "refit": "its own encoder, amplitudes refit"}
 
 
 def title(column: str) -> str:
@@ -65,6 +67,8 @@ def conditions(side: Filter) -> str:
 
 def _condition(name: str, value: Any) -> str:
     first = value[0] if isinstance(value, list) else value
+    if name == "reader":
+        return in_words(name, value).replace("read by", name)
     return f"{name} {in_words(name, value)}" if isinstance(first, str) and first != NONE and name in PLAIN else in_words(name, value)
 
 
@@ -73,12 +77,15 @@ def _after(side: Filter) -> str:
         return ""
     first = next((name for name in WHO if name in side), next(iter(side)))
     rest = ", ".join(in_words(name, value) for name, value in side.items() if name != first)
-    return f" {'of' if first in PLAIN else 'with'} {in_words(first, side[first])}{f' ({rest})' if rest else ''}"
+    before = "of " if first in PLAIN else "" if first == "reader" else "with "
+    return f" {before}{in_words(first, side[first])}{f' ({rest})' if rest else ''}"
 
 
 def in_words(name: str, value: Any) -> str:
-    """A condition on a column: "SC", "N = 16 or N = 32", "reader omp"."""
+    """A condition on a column: "SC", "N = 16 or N = 32", "read by OMP"."""
     if isinstance(value, list):
         return " or ".join(in_words(name, each) for each in value)
+    if name == "reader" and isinstance(value, str) and value != NONE:
+        return f"read by {READERS.get(value) or called(value)}"
     label = value_label(name, None if value == NONE else value) or f"no {name}"
-    return f"{name.replace('_', ' ')} {label}" if isinstance(value, str) and value != NONE and name not in PLAIN else label
+    return f"{name.replace('_', ' ')} {label}" if isinstance(value, str) and value != NONE and name not in (*PLAIN, *STATES) else label
