@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tests.judging import BETTER, SAE, SC, claim
 
 from sparsegap.study.records import Records
+from sparsegap.study.side_words import conditions
 from sparsegap.study.verdict_words import sentence
 from sparsegap.study.verdicts import Verdict, verdicts
 
@@ -79,3 +80,7 @@ def test_a_verdict_at_one_place_names_that_place_and_not_all() -> None:
     found = [row | {"atoms": atoms} for row in BETTER for atoms in (16, 64)]
     each = verdicts([claim(b=SAE, a={**SC, "atoms": [16, 64]}, each=["variant", "atoms"])], Records(found))
     assert [one.sentence.partition(" is ")[0] for one in each] == ["Score of sparse coding (N = 16)", "Score of sparse coding (N = 64)"]
+
+
+def test_rows_are_asked_for_by_their_reader() -> None:
+    assert conditions({"reader": "omp", "atoms": 16}) == "reader OMP, N = 16"

@@ -130,3 +130,12 @@ def test_panels_alike_but_for_the_last_column_follow_each_other() -> None:
     rows = [{"atoms": atoms, "dictionary": kind} for kind in ("known", "learned") for atoms in (16, 1000)]
     assert [name for name, _ in in_panels(rows, ["atoms", "dictionary"])] == [
         "N = 16, known", "N = 16, learned", "N = 1,000, known", "N = 1,000, learned"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("legend", "corner"), [(True, ""), (False, "further above")])
+def test_where_a_legend_tells_the_colours_no_name_stands_away_from_its_mark(legend: bool, corner: str) -> None:
+    row: dict[str, Any] = {"x": 5.0, "y": 5.0, "low": None, "high": None, "name": "OMP", "efficient": True}
+    around = [(17, -13), (17, 15), (-17, 15), (-17, -13), (20, 0), (-20, 0)]  # pixels, in every corner at hand
+    others = [row | {"x": 5 + right / 30, "y": 5 - down / 30, "name": "", "efficient": False} for right, down in around]
+    place([row, *others], Frame([0.0, 10.0], [0.0, 10.0], False, 300, 300), few=False, legend=legend)
+    assert row["corner"] == corner

@@ -80,12 +80,7 @@ def curves(
     ]
     lines = [_lines(view, as_list(colour), centre, band, chance) for view in views]
     marks = [_marks(view, found, paper) for view, found in zip(views, lines, strict=True)]
-    rows = [
-        row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
-        | ({"paper": mark.paper.get(row["method"]) if row["end"] else None} if paper else {})
-        for number, (view, found, mark) in enumerate(zip(views, lines, marks, strict=True))
-        for row in found
-    ]
+    rows = _rows(views, lines, marks, paper)
     domains = _domains(views, lines, marks, log_y)
     ends = [row | {"panel": 0} for row in lines[0] if row["end"]] if len(lines) == 1 else []
     at_ends = _at_ends(ends, domains[0], logs[views[0].x], names) if ends else False
@@ -113,6 +108,16 @@ def curves(
             entries=called if series.legend else (),
         ),
     )
+
+
+def _rows(views: list[View], lines: list[list[Row]], marks: list[Marks], paper: Paper | None) -> list[Row]:
+    """All lines in one table, each row with its panel, and at the end of a line with the paper's value where the figure has such."""
+    return [
+        row | {"panel": number, "where": view.label, "key": f"{number}/{row['key']}"}
+        | ({"paper": mark.paper.get(row["method"]) if row["end"] else None} if paper else {})
+        for number, (view, found, mark) in enumerate(zip(views, lines, marks, strict=True))
+        for row in found
+    ]
 
 
 @dataclass(frozen=True)

@@ -75,15 +75,10 @@ def tradeoff(
     shapes = _shapes(rows, shape, crowded)
     across, grid = _layout(lines)
     height, least = (LOW if grid else HEIGHT), (ALONE if len(titles) < 2 else HALF if across == 2 else NARROW)
-    domain_y = extent([row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None], padding=0.1)
     drawn = []
-    for number, title in enumerate(titles):
-        own = [row for row in rows if row["panel"] == number]
-        domain_x = extent([row["x"] for row in rows if lines[row["panel"]] == lines[number]], log=log_x, padding=0.08)
-        frame = Frame(domain_x, domain_y, log_x, least, height)
+    for title, (own, frame) in zip(titles, _frames(rows, lines, log_x, (least, height)), strict=True):
         mark_names.place(own, frame, few=not split, legend=crowded)
-        layers = _layers((x if samples is None else "flops_total", y), own, series, frame, shapes)
-        drawn.append(Panel(layers, title))
+        drawn.append(Panel(_layers((x if samples is None else "flops_total", y), own, series, frame, shapes), title))
     return panels.figure(
         drawn or [Panel([alt.Chart().mark_point()], "")],
         rows,
@@ -99,6 +94,16 @@ def tradeoff(
             entries=[row["plain"] for row in rows] if series.legend else (),
         ),
     )
+
+
+def _frames(rows: list[Row], lines: list[tuple[object, ...]], log: bool, size: tuple[float, float]) -> list[tuple[list[Row], Frame]]:
+    """For each panel its rows and its axes: one scale of quality for all, one of costs along a line of the grid."""
+    domain_y = extent([row[name] for row in rows for name in ("y", "low", "high") if row[name] is not None], padding=0.1)
+    found = []
+    for number, line in enumerate(lines):
+        domain_x = extent([row["x"] for row in rows if lines[row["panel"]] == line], log=log, padding=0.08)
+        found.append(([row for row in rows if row["panel"] == number], Frame(domain_x, domain_y, log, *size)))
+    return found
 
 
 def _layout(lines: list[tuple[object, ...]]) -> tuple[int, bool]:
